@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one const table of commands and one of options, from which help, the man page
+ * and completion are printed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "str.h"
+
+struct cli {
+	const char *config; /* path */
+	bool dry_run, json, help;
+	char **args; /* behind the command */
+	size_t arg_count;
+};
+
+struct command {
+	const char *name;
+	int (*run)(const struct cli *c);
+	const char *args; /* for the synopsis */
+	size_t max_args;
+	const char *help;
+};
+
+struct option_row {
+	char letter;
+	const char *name, *arg, *help;
+};
+
+extern const struct command commands[];       /* ends with a NULL name */
+extern const struct option_row option_rows[]; /* ends with a NULL name */
+
+int command_main(int argc, char **argv);
+int cmd_doc(const struct cli *c);

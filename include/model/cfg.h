@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration as data.  Loaded by cfg_load (cfg_load.c, the only user of libyaml) from the
+ * tables in cfg_keys.c; the same tables print the schema, the sample and the man page.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "str.h"
+
+struct cfg_strings {
+	char **items;
+	size_t count;
+};
+
+struct cfg_store {
+	char *name, *type, *root;
+};
+
+struct cfg_dest {
+	char *name, *type, *path;
+};
+
+struct cfg_job {
+	char *name;
+	struct cfg_strings stores;             /* names of stores; all exist */
+	struct cfg_strings containers;         /* patterns, see plan.h */
+	struct cfg_strings exclude_containers; /* patterns */
+	char *destination;                     /* name of a destination; exists */
+	char *archive_name_format;
+	char *compression;                   /* as written: "zstd,3" */
+	int zstd_level;                      /* parsed from compression: 1..19 */
+	struct cfg_strings exclude_patterns; /* relative to the container's '/', see walk.h */
+};
+
+struct cfg {
+	struct cfg_store *stores;
+	size_t store_count;
+	struct cfg_dest *dests;
+	size_t dest_count;
+	struct cfg_job *jobs;
+	size_t job_count;
+};
+
+#define CFG_FILE_MAX (1u << 20) /* bytes; libyaml is quadratic in depth */
+#define CFG_DEPTH_MAX 32
+
+/*
+ * Loads text[len].  All mistakes are appended to *mistakes, one a line, as
+ * "file:line:column: key: reason"; any mistake makes the call fail with kind ERR_CONFIG.  On
+ * success *ret is filled and owned by the caller (cfg_done).
+ */
+int cfg_load(const char *text, size_t len, const char *file, struct cfg *ret,
+	struct strbuf *mistakes, struct err *e);
+void cfg_done(struct cfg *c);
+const struct cfg_store *cfg_find_store(const struct cfg *c, const char *name);
+const struct cfg_dest *cfg_find_dest(const struct cfg *c, const char *name);
+const struct cfg_job *cfg_find_job(const struct cfg *c, const char *name);
+
+/* Printed from the same tables. */
+void cfg_doc_schema(struct strbuf *out); /* JSON Schema 2020-12 */
+void cfg_doc_sample(struct strbuf *out); /* commented YAML that cfg_load accepts as it is */
+void cfg_doc_man(struct strbuf *out);    /* thinark.yaml.5, man(7) macros */

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a store lists: one container and the thin device that holds its root file system. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct label {
+	char *key, *value;
+};
+
+/*
+ * How the pool is reached.  A running engine's pool is an active dm device; a stopped engine's
+ * may have to be assembled from its files by us (pool_open).
+ */
+struct pool_ref {
+	char *dm_name;       /* name of the pool's dm device when active; NULL if unknown */
+	char *data_path;     /* loop file or device for assembly; NULL: cannot be assembled */
+	char *metadata_path; /* same */
+	bool is_loop;        /* both paths are regular files */
+	/*
+	 * Expected dm name of the container's own device while it is active; a hint for finding the
+	 * pool through its table when dm_name is only a guess.
+	 */
+	char *device_name;
+};
+
+/* All strings are owned by the container (container_done).  Unknown ones are NULL. */
+struct container {
+	char *store; /* name of the store in the configuration */
+	char *id;    /* engine's id, 64 hex digits for Docker */
+	char *name;  /* what the user calls it, without leading '/' */
+	char *image; /* reference as the user typed it */
+	char *image_id;
+	char *state; /* created, running, paused, restarting, exited, dead, removing */
+	struct label *labels;
+	size_t label_count;
+	char *config_json;     /* the engine's own configuration, verbatim: config.v2.json */
+	char *hostconfig_json; /* hostconfig.json, verbatim */
+	struct pool_ref pool;
+	uint32_t thin_id;
+	uint64_t size_bytes; /* virtual size of the thin device */
+	char *subdir;        /* folder in the file system that is the container's '/': "rootfs" */
+	char *problem;       /* why this container cannot be archived; NULL: it can */
+};
+
+void container_done(struct container *c);
+/* Value of a label, or NULL; borrowed. */
+const char *container_label(const struct container *c, const char *key);
+
+struct container_list {
+	struct container *items;
+	size_t count, cap;
+};
+
+/* Appends a zeroed container and returns it (valid until the next add), NULL without memory. */
+struct container *container_list_add(struct container_list *l);
+void container_list_done(struct container_list *l);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Thin snapshots by pool messages: take, activate, drop.  The ids go from 0xFFFFFF downwards, so
+ * that no engine's allocator meets them; the pool's transaction id is never set.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "container.h"
+#include "err.h"
+#include "ledger.h"
+#include "pool.h"
+#include "undo.h"
+
+#define SNAP_ID_TOP 0xFFFFFFu
+#define SNAP_ID_BAND 0x1000u /* ids of the band; never one outside it is deleted */
+#define SNAP_DEADLINE_MS 10000u
+
+struct snap {
+	const struct pool *pool; /* borrowed */
+	struct ledger_entry entry;
+	uint64_t size_bytes;
+	char node[64];   /* "/dev/dm-7" while active */
+	bool was_active; /* the origin was */
+	uint64_t window_ns;
+	const char *freeze;        /* "frozen", "crash-consistent", "inactive" */
+	struct pool_status status; /* of the pool, after the snapshot */
+	int64_t pool_time;         /* the pool's time counter T at the snapshot; -1: unknown */
+};
+
+/*
+ * Guards the pool, takes the snapshot of c's thin device and checks that it exists.  Every step
+ * is armed on u before it is done; s must live until u is unwound.
+ */
+int snap_take(const struct pool *pool, const struct container *c, struct undo *u, struct snap *s,
+	struct err *e);
+/* Activates under our own name (again, if it is active in the other mode). */
+int snap_activate(struct snap *s, bool read_only, struct err *e);
+/*
+ * Undoes what a ledger entry names on an active pool: resumes its origins (if suspended in this
+ * boot), removes the device, deletes the id.  Idempotent.
+ */
+int snap_drop_entry(const struct ledger_entry *entry, struct err *e);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The straight path: lock -> recover leftovers -> select -> for each container snapshot, mount,
+ * archive, seal, teardown -> report.  Functions return exit codes and log what went wrong.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cfg.h"
+#include "container.h"
+#include "err.h"
+
+struct run_options {
+	const struct cfg *cfg;
+	char **jobs; /* names; none: all */
+	size_t job_count;
+	bool dry_run, json;
+};
+
+int run_batch(const struct run_options *o);
+/* Undoes what interrupted runs left behind; 21 if something remains. */
+int run_recover(const struct run_options *o);
+/* Lists all containers of all stores. */
+int run_ps(const struct run_options *o);
+int run_archives(const struct run_options *o);
+/* Says of each store, pool and destination whether it is usable; changes nothing. */
+int run_check(const struct run_options *o);

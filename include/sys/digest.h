@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-256 as a stream.  The only user of libcrypto. */
+#pragma once
+
+#include <stddef.h>
+
+#include "err.h"
+
+#define DIGEST_HEX 65 /* 64 digits and the NUL */
+
+struct digest;
+
+int digest_new(struct digest **ret, struct err *e);
+int digest_add(struct digest *d, const void *data, size_t len, struct err *e);
+int digest_end(struct digest *d, char out[DIGEST_HEX], struct err *e);
+void digest_free(struct digest *d);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The compressed stream: independent zstd frames with checksums, one a FRAMES_CUT of
+ * uncompressed bytes, then the seek table of the zstd seekable format in a skippable frame
+ * (zstd/contrib/seekable_format/zstd_seekable_compression_format.md).  Also the SHA-256 of
+ * everything written.  The only user of libzstd.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "sink.h"
+
+#define FRAMES_CUT (4u << 20) /* bytes */
+
+struct frames;
+
+/* Levels 1..19.  The sink must outlive it.  Caller frees with frames_free. */
+int frames_new(struct sink *to, int level, struct frames **ret, struct err *e);
+int frames_write(struct frames *f, const void *data, size_t len, struct err *e);
+/* A good place to cut: ends the frame when it is at least FRAMES_CUT long (member boundaries). */
+int frames_boundary(struct frames *f, struct err *e);
+/* Ends the last frame and writes the seek table. */
+int frames_finish(struct frames *f, struct err *e);
+uint64_t frames_bytes_in(const struct frames *f);
+uint64_t frames_bytes_out(const struct frames *f);
+/* Hex SHA-256 of all bytes written, valid after frames_finish. */
+void frames_sha256(const struct frames *f, char out[65]);
+void frames_free(struct frames *f);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger: one fsynced file for each snapshot, written before it exists and removed when it is
+ * gone.  /var/lib/thinark/ledger/POOL_ID.json:
+ *   {"version":1,"kind":"snapshot","pool":NAME,"thin_id":N,"origin_id":N,"device":NAME,
+ *    "origins":[NAME...],"boot_id":UUID,"pid":N,"time":RFC3339}
+ * or, for a pool assembled by us, POOL.pool.json with kind "pool".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dm.h"
+#include "err.h"
+#include "snapper.h"
+
+#define LEDGER_STATE_DIR "/var/lib/thinark"
+
+struct ledger_entry {
+	char file[320]; /* name in the ledger folder; set by ledger_write and ledger_each */
+	bool is_pool;
+	char pool[DM_NAME_MAX], device[DM_NAME_MAX];
+	uint32_t thin_id, origin_id;
+	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
+	int origin_count;
+	bool is_this_boot; /* read only */
+};
+
+/* Written, fsynced, folder fsynced before it returns. */
+int ledger_write(struct ledger_entry *entry, struct err *e);
+/* Missing is success. */
+int ledger_remove(const struct ledger_entry *entry, struct err *e);
+/* Snapshots first, then pools.  An unreadable entry fails with kind ERR_LEFTOVER and names the
+ * file. */
+typedef int ledger_fn(void *arg, struct ledger_entry *entry, struct err *e);
+int ledger_each(ledger_fn *fn, void *arg, struct err *e);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The read-only view of a snapshot: a mount namespace of our own (propagation slave: a private
+ * one would pin every container's mount), the file system type from our own probe of the
+ * superblock, an explicit errors= (an image may ask for errors=panic).  The only user of libmount.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "err.h"
+
+#define VIEW_DIR "/run/thinark/mnt"
+
+/* Enters the namespace; once, while single-threaded.  Mounts of the pool's thin devices are
+ * detached in it. */
+int view_isolate(struct err *e);
+/* "xfs" or "ext4" (also for ext2 and ext3) by magic number; static text.  Others are refused. */
+int view_probe(const char *node, const char **ret_type, struct err *e);
+/* Mounts node on VIEW_DIR read-only.  -EROFS: the journal needs a writable device. */
+int view_mount(const char *node, const char *type, struct err *e);
+/* Opens subdir (one component, "" for the root) of the view for reading. */
+int view_open(const char *subdir, int *ret_fd, struct err *e);
+/* Not mounted is success. */
+int view_umount(struct err *e);

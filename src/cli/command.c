@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "run.h"
+#include "scope.h"
+
+#define CONFIG_PATH "/etc/thinark/thinark.yaml"
+
+const struct option_row option_rows[] = {
+	{'c', "config", "FILE", "Read this configuration instead of " CONFIG_PATH},
+	{'n', "dry-run", NULL, "Show what would be done, change nothing"},
+	{'j', "json", NULL, "Print one JSON object a line on standard output"},
+	{'v', "verbose", NULL, "Log details"},
+	{'q', "quiet", NULL, "Log warnings and errors only"},
+	{'h', "help", NULL, "Show help"},
+	{'V', "version", NULL, "Show the version"},
+	{0, NULL, NULL, NULL},
+};
+
+static int read_config(const char *path, char **ret, size_t *ret_len, struct err *e)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	size_t len = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, ERR_CONFIG, -errno, "%s", path);
+	if ((st.st_mode & 0022) && S_ISREG(st.st_mode))
+		log_warning("%s: writable by others than its owner", path);
+	AUTO_FREE char *text = malloc(CFG_FILE_MAX + 2);
+	if (!text)
+		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", path);
+	for (ssize_t n = 1; n > 0 && len <= CFG_FILE_MAX; len += (size_t)n) {
+		n = read(fd, text + len, CFG_FILE_MAX + 1 - len);
+		if (n < 0)
+			return err_sys(e, ERR_CONFIG, -errno, "%s", path);
+	}
+	*ret_len = len;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+static int with_config(const struct cli *c, int (*run)(const struct run_options *))
+{
+	AUTO_FREE char *text = NULL;
+	AUTO_STRBUF mistakes = {0};
+	size_t len = 0;
+	struct cfg cfg = {0};
+	struct err e = {0};
+	struct run_options o = {.cfg = &cfg,
+		.jobs = c->args,
+		.job_count = c->arg_count,
+		.dry_run = c->dry_run,
+		.json = c->json};
+	int r = read_config(c->config, &text, &len, &e);
+
+	if (r == 0)
+		r = cfg_load(text, len, c->config, &cfg, &mistakes, &e);
+	if (r < 0) {
+		if (mistakes.data)
+			(void)fputs(mistakes.data, stderr);
+		log_error("%s", e.text);
+		if (c->json) {
+			AUTO_STRBUF b = {0};
+
+			strbuf_printf(&b, "{\"v\":1,\"type\":\"error\",\"code\":%d,\"message\":",
+				err_exit_code(e.kind));
+			strbuf_json(&b, mistakes.data ? mistakes.data : e.text);
+			(void)printf("%s}\n", b.data ? b.data : "{");
+		}
+		return err_exit_code(e.kind);
+	}
+	int code = run(&o);
+	cfg_done(&cfg);
+	return code;
+}
+
+static int cmd_run(const struct cli *c)
+{
+	return with_config(c, run_batch);
+}
+
+static int cmd_ps(const struct cli *c)
+{
+	return with_config(c, run_ps);
+}
+
+static int cmd_archives(const struct cli *c)
+{
+	return with_config(c, run_archives);
+}
+
+static int cmd_check(const struct cli *c)
+{
+	return with_config(c, run_check);
+}
+
+/* Needs no configuration: a wrong one must not keep leftovers alive. */
+static int cmd_recover(const struct cli *c)
+{
+	const struct run_options o = {.json = c->json};
+
+	return run_recover(&o);
+}
+
+const struct command commands[] = {
+	{"run", cmd_run, "[JOB...]", 1000, "Archive the containers that the jobs select"},
+	{"ps", cmd_ps, "", 0, "List the containers of all stores"},
+	{"archives", cmd_archives, "", 0, "List the archives of all destinations"},
+	{"check", cmd_check, "", 0, "Check configuration, stores, pools and destinations"},
+	{"recover", cmd_recover, "", 0, "Undo what an interrupted run left behind"},
+	{"doc", cmd_doc, "WHAT", 1, "Print man, man5, schema, sample or completion"},
+	{NULL, NULL, NULL, 0, NULL},
+};
+
+static void print_help(FILE *to)
+{
+	(void)fprintf(to,
+		"Usage: thinark [OPTION...] COMMAND [ARGUMENT...]\n"
+		"Archives containers that live on device-mapper thin pools.\n\nCommands:\n");
+	for (const struct command *c = commands; c->name; c++)
+		(void)fprintf(to, "  %-9s %-9s %s\n", c->name, c->args, c->help);
+	(void)fprintf(to, "\nOptions:\n");
+	for (const struct option_row *o = option_rows; o->name; o++)
+		(void)fprintf(to, "  -%c, --%-8s %-5s %s\n", o->letter, o->name,
+			o->arg ? o->arg : "", o->help);
+	(void)fprintf(to, "\nExit codes: 0 good, 1 fatal, 2 usage or configuration, 3 incomplete,\n"
+			  "10 nothing matched, 11 locked, 20 the pool guard refused, 21 leftovers\n"
+			  "remain, 130 interrupted.\n");
+}
+
+static int usage(const struct cli *c, const char *fmt, const char *what)
+{
+	struct err e = {0};
+
+	(void)err_set(&e, ERR_USAGE, -EINVAL, fmt, what);
+	(void)fprintf(stderr, "thinark: %s\nTry 'thinark --help'.\n", e.text);
+	if (c->json) {
+		AUTO_STRBUF b = {0};
+
+		strbuf_json(&b, e.text);
+		(void)printf("{\"v\":1,\"type\":\"error\",\"code\":2,\"message\":%s}\n",
+			b.data ? b.data : "\"\"");
+	}
+	return EXIT_USAGE;
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (const struct command *c = commands; c->name; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+/* Returns -1 to go on, or an exit code. */
+static int parse_options(int argc, char **argv, struct cli *c, enum log_level *level)
+{
+	static const struct option longs[] = {{"config", 1, NULL, 'c'}, {"dry-run", 0, NULL, 'n'},
+		{"json", 0, NULL, 'j'}, {"verbose", 0, NULL, 'v'}, {"quiet", 0, NULL, 'q'},
+		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
+
+	opterr = 0;
+	for (int opt; (opt = getopt_long(argc, argv, "c:njvqhV", longs, NULL)) != -1;) {
+		switch (opt) {
+		case 'c':
+			c->config = optarg;
+			break;
+		case 'n':
+			c->dry_run = true;
+			break;
+		case 'j':
+			c->json = true;
+			break;
+		case 'v':
+			*level = LOG_LEVEL_DEBUG;
+			break;
+		case 'q':
+			*level = LOG_LEVEL_WARNING;
+			break;
+		case 'h':
+			c->help = true;
+			break;
+		case 'V':
+			(void)printf("thinark %s\n", THINARK_VERSION);
+			return EXIT_GOOD;
+		default:
+			return usage(c, "unknown or incomplete option '%s'", argv[optind - 1]);
+		}
+	}
+	return -1;
+}
+
+int command_main(int argc, char **argv)
+{
+	struct cli c = {.config = CONFIG_PATH};
+	enum log_level level = LOG_LEVEL_INFO;
+
+	/* A UTF-8 locale, or libarchive would convert names; numbers stay as in C. */
+	(void)setlocale(LC_CTYPE, "C.UTF-8");
+	(void)umask(0077);
+	for (int i = 1; i < argc; i++)
+		c.json |= strcmp(argv[i], "--json") == 0;
+	int r = parse_options(argc, argv, &c, &level);
+	if (r >= 0)
+		return r;
+	log_init(level);
+	if (c.help) {
+		print_help(stdout);
+		return EXIT_GOOD;
+	}
+	if (optind >= argc) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	const struct command *command = find_command(argv[optind]);
+	if (!command)
+		return usage(&c, "unknown command '%s'", argv[optind]);
+	c.args = argv + optind + 1;
+	c.arg_count = (size_t)(argc - optind - 1);
+	if (c.arg_count > command->max_args)
+		return usage(&c, "too many arguments: '%s'", c.args[command->max_args]);
+	return command->run(&c);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Documents printed from the tables. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cfg.h"
+#include "command.h"
+#include "log.h"
+#include "scope.h"
+
+static void doc_man(struct strbuf *b)
+{
+	strbuf_puts(b,
+		".TH THINARK 8 \"\" \"thinark " THINARK_VERSION "\" \"System Administration\"\n"
+		".SH NAME\n"
+		"thinark \\- archive containers that live on device\\-mapper thin pools\n"
+		".SH SYNOPSIS\n");
+	for (const struct command *c = commands; c->name; c++)
+		strbuf_printf(b, "%s.B thinark\n.RI [ OPTION \\&...]\n.B %s\n%s%s%s",
+			c == commands ? "" : ".br\n", c->name, *c->args ? ".I " : "", c->args,
+			*c->args ? "\n" : "");
+	strbuf_puts(b,
+		".SH DESCRIPTION\n"
+		"For each selected container,\n.B thinark\ntakes a thin snapshot of the live "
+		"device, mounts it read\\-only where nobody else\nsees it, writes a\n.I "
+		".tar.zst\nand undoes everything it set up.\n"
+		"The container waits only while the snapshot is taken.\n"
+		".SH COMMANDS\n");
+	for (const struct command *c = commands; c->name; c++)
+		strbuf_printf(
+			b, ".TP\n.B %s%s%s\n%s.\n", c->name, *c->args ? " " : "", c->args, c->help);
+	strbuf_puts(b, ".SH OPTIONS\n");
+	for (const struct option_row *o = option_rows; o->name; o++)
+		strbuf_printf(b, ".TP\n.B \\-%c\\fR, \\fB\\-\\-%s%s%s\n%s.\n", o->letter, o->name,
+			o->arg ? "\\fR \\fI" : "", o->arg ? o->arg : "", o->help);
+	strbuf_puts(b,
+		".SH EXIT STATUS\n"
+		"0 all good; 1 fatal; 2 usage or configuration; 3 finished, but some container or "
+		"file\nis incomplete; 10 nothing matched; 11 another run is active; 20 the pool "
+		"guard refused;\n21 leftovers remain, named in the ledger; 130 interrupted.\n"
+		"Treat unknown codes as failures.\n"
+		".SH FILES\n"
+		".TP\n.I /etc/thinark/thinark.yaml\nThe configuration.\n"
+		".TP\n.I /var/lib/thinark/ledger\nWhat exists on the host because of us.\n"
+		".TP\n.I /run/thinark\nThe lock, and the mount point in our own namespace.\n"
+		".SH SEE ALSO\n.BR thinark.yaml (5)\n");
+}
+
+static void doc_completion(struct strbuf *b)
+{
+	strbuf_puts(b, "# bash completion for thinark\n_thinark()\n{\n"
+		       "\tlocal cur=${COMP_WORDS[COMP_CWORD]}\n\tCOMPREPLY=($(compgen -W '");
+	for (const struct command *c = commands; c->name; c++)
+		strbuf_printf(b, "%s ", c->name);
+	for (const struct option_row *o = option_rows; o->name; o++)
+		strbuf_printf(b, "--%s ", o->name);
+	strbuf_puts(b, "' -- \"$cur\"))\n}\ncomplete -o default -F _thinark thinark\n");
+}
+
+static const struct {
+	const char *name;
+	void (*print)(struct strbuf *out);
+} docs[] = {
+	{"man", doc_man},
+	{"man5", cfg_doc_man},
+	{"schema", cfg_doc_schema},
+	{"sample", cfg_doc_sample},
+	{"completion", doc_completion},
+};
+
+int cmd_doc(const struct cli *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
+		AUTO_STRBUF b = {0};
+
+		if (c->arg_count != 1 || strcmp(c->args[0], docs[i].name) != 0)
+			continue;
+		docs[i].print(&b);
+		if (b.failed || !b.data || fputs(b.data, stdout) < 0 || fflush(stdout) != 0)
+			return EXIT_FATAL;
+		return EXIT_GOOD;
+	}
+	log_error("doc: one of man, man5, schema, sample, completion is expected");
+	return EXIT_USAGE;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Schema, sample and man page, printed from the rows that the loader uses. */
+#include <string.h>
+
+#include "cfg_key.h"
+
+static void indent(struct strbuf *out, int depth)
+{
+	for (int i = 0; i < depth; i++)
+		strbuf_puts(out, "  ");
+}
+
+static void schema_text(struct strbuf *out, const struct cfg_key *k)
+{
+	strbuf_puts(out, "\"type\": \"string\"");
+	if (k->words) {
+		strbuf_puts(out, ", \"enum\": [");
+		for (const char *const *w = k->words; *w; w++) {
+			if (w != k->words)
+				strbuf_puts(out, ", ");
+			strbuf_json(out, *w);
+		}
+		strbuf_puts(out, "]");
+	}
+	if (k->pattern) {
+		strbuf_puts(out, ", \"pattern\": ");
+		strbuf_json(out, k->pattern);
+	}
+}
+
+static void schema_map(struct strbuf *out, const struct cfg_key *keys, int depth);
+
+static void schema_key(struct strbuf *out, const struct cfg_key *k, int depth)
+{
+	indent(out, depth);
+	strbuf_json(out, k->name);
+	strbuf_puts(out, ": {\n");
+	indent(out, depth + 1);
+	strbuf_puts(out, "\"description\": ");
+	strbuf_json(out, k->help);
+	strbuf_puts(out, ",\n");
+	indent(out, depth + 1);
+	if (k->type == CFG_LIST || k->type == CFG_MAPS) {
+		strbuf_printf(out, "\"type\": \"array\",%s \"items\": {",
+			k->filled ? " \"minItems\": 1," : "");
+		if (k->type == CFG_MAPS) {
+			strbuf_puts(out, "\n");
+			schema_map(out, k->sub, depth + 2);
+			indent(out, depth + 1);
+		} else {
+			schema_text(out, k);
+		}
+		strbuf_puts(out, "}");
+	} else {
+		schema_text(out, k);
+	}
+	if (k->def) {
+		strbuf_puts(out, ",\n");
+		indent(out, depth + 1);
+		strbuf_puts(out, "\"default\": ");
+		/* The default of a list is written so that it is JSON as well as YAML. */
+		if (k->type == CFG_LIST)
+			strbuf_puts(out, k->def);
+		else
+			strbuf_json(out, k->def);
+	}
+	strbuf_puts(out, "\n");
+	indent(out, depth);
+	strbuf_puts(out, "}");
+}
+
+static void schema_map(struct strbuf *out, const struct cfg_key *keys, int depth)
+{
+	const char *comma = "";
+
+	indent(out, depth);
+	strbuf_puts(out, "\"type\": \"object\",\n");
+	indent(out, depth);
+	strbuf_puts(out, "\"additionalProperties\": false,\n");
+	indent(out, depth);
+	strbuf_puts(out, "\"required\": [");
+	for (const struct cfg_key *k = keys; k->name; k++) {
+		if (!k->required)
+			continue;
+		strbuf_puts(out, comma);
+		strbuf_json(out, k->name);
+		comma = ", ";
+	}
+	strbuf_puts(out, "],\n");
+	indent(out, depth);
+	strbuf_puts(out, "\"properties\": {\n");
+	for (const struct cfg_key *k = keys; k->name; k++) {
+		schema_key(out, k, depth + 1);
+		strbuf_puts(out, k[1].name ? ",\n" : "\n");
+	}
+	indent(out, depth);
+	strbuf_puts(out, "}\n");
+}
+
+void cfg_doc_schema(struct strbuf *out)
+{
+	strbuf_puts(out, "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
+			 "  \"title\": \"Configuration of thinark\",\n");
+	schema_map(out, cfg_keys, 1);
+	strbuf_puts(out, "}\n");
+}
+
+static void sample_value(struct strbuf *out, const struct cfg_key *k)
+{
+	const char *value = k->sample ? k->sample : k->def;
+
+	/* '{' would begin a map. */
+	if (k->type != CFG_LIST && strchr(value, '{'))
+		strbuf_printf(out, "%s: \"%s\"\n", k->name, value);
+	else
+		strbuf_printf(out, "%s: %s\n", k->name, value);
+}
+
+static void sample_entry(struct strbuf *out, const struct cfg_key *keys, const char *margin)
+{
+	for (const struct cfg_key *k = keys; k->name; k++) {
+		strbuf_printf(
+			out, "%s    # %s%s", margin, k->help, k->required ? "" : " (default: ");
+		strbuf_printf(out, "%s%s\n", k->required ? "" : k->def, k->required ? "" : ")");
+		strbuf_printf(out, "%s  %s ", margin, k == keys ? "-" : " ");
+		sample_value(out, k);
+	}
+}
+
+static void sample(struct strbuf *out, const char *margin)
+{
+	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
+		strbuf_printf(out, "%s# %s\n%s%s:\n", margin, k->help, margin, k->name);
+		sample_entry(out, k->sub, margin);
+		if (k[1].name)
+			strbuf_puts(out, "\n");
+	}
+}
+
+void cfg_doc_sample(struct strbuf *out)
+{
+	strbuf_puts(out, "# Configuration of thinark, see thinark.yaml(5).\n\n");
+	sample(out, "");
+}
+
+/* Text in roff: nothing in it is a request, an escape or a typographic sign. */
+static void man_text(struct strbuf *out, const char *s)
+{
+	if (*s == '.' || *s == '\'')
+		strbuf_puts(out, "\\&");
+	for (; *s; s++) {
+		if (*s == '\\')
+			strbuf_puts(out, "\\e");
+		else if (*s == '-')
+			strbuf_puts(out, "\\-");
+		else if (*s == '\'')
+			strbuf_puts(out, "\\(aq");
+		else if (*s == '"')
+			strbuf_puts(out, "\\(dq");
+		else if (*s == '^')
+			strbuf_puts(out, "\\(ha");
+		else if (*s == '~')
+			strbuf_puts(out, "\\(ti");
+		else
+			strbuf_add(out, s, 1);
+	}
+}
+
+static void man_key(struct strbuf *out, const struct cfg_key *k)
+{
+	strbuf_puts(out, ".TP\n.B ");
+	man_text(out, k->name);
+	strbuf_printf(out, "\n%s%s.\n", k->type == CFG_LIST ? "List. " : "",
+		k->required ? "Required" : "Optional");
+	man_text(out, k->help);
+	strbuf_puts(out, ".\n");
+	if (k->words) {
+		strbuf_puts(out, "One of:");
+		for (const char *const *w = k->words; *w; w++) {
+			strbuf_puts(out, w == k->words ? " " : ", ");
+			man_text(out, *w);
+		}
+		strbuf_puts(out, ".\n");
+	}
+	if (k->def) {
+		strbuf_puts(out, "Default:\n.BR ");
+		/* One argument of the macro, whatever is in it. */
+		strbuf_puts(out, "\"");
+		man_text(out, k->def);
+		strbuf_puts(out, "\" .\n");
+	}
+}
+
+static void man_sections(struct strbuf *out)
+{
+	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
+		strbuf_puts(out, ".SH ");
+		for (const char *s = k->name; *s; s++)
+			strbuf_printf(out, "%c", *s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s);
+		strbuf_puts(out, "\n");
+		man_text(out, k->help);
+		strbuf_printf(out,
+			".\nThe key\n.B %s\nholds a list of at least one map.\n"
+			"Each map has these keys:\n",
+			k->name);
+		for (const struct cfg_key *row = k->sub; row->name; row++)
+			man_key(out, row);
+	}
+}
+
+static void man_sample(struct strbuf *out)
+{
+	struct strbuf text = {0};
+
+	sample(&text, "");
+	strbuf_puts(out, ".SH EXAMPLES\n.nf\n");
+	for (const char *line = text.data; line && *line;) {
+		size_t len = strcspn(line, "\n");
+		struct strbuf one = {0};
+
+		strbuf_add(&one, line, len);
+		if (one.data)
+			man_text(out, one.data);
+		strbuf_puts(out, "\n");
+		strbuf_free(&one);
+		line += len + (line[len] == '\n');
+	}
+	strbuf_puts(out, ".fi\n");
+	strbuf_free(&text);
+}
+
+void cfg_doc_man(struct strbuf *out)
+{
+	strbuf_puts(out, ".\\\" Printed by thinark from its tables of settings.\n"
+			 ".TH THINARK.YAML 5 2026-11-25 thinark\n"
+			 ".SH NAME\nthinark.yaml \\- configuration of thinark\n"
+			 ".SH DESCRIPTION\n"
+			 "The configuration is one YAML document in UTF\\-8.\n"
+			 "Unknown keys, keys given twice, anchors, aliases and tags are refused,\n"
+			 "and all mistakes are reported at once with file, line and column.\n");
+	strbuf_printf(out,
+		"The file has at most %u bytes and is nested at most %d levels deep.\n.PP\n"
+		"Names start with a letter or a digit and consist of letters, digits,\n"
+		"underscores, dots and hyphens.\n"
+		"Paths are absolute.\n",
+		CFG_FILE_MAX, CFG_DEPTH_MAX);
+	man_sections(out);
+	man_sample(out);
+	strbuf_puts(out, ".SH SEE ALSO\n.BR thinark (8)\n");
+}

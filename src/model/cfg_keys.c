@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cfg_key.h"
+
+#include "plan.h"
+
+#define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+#define PATH_PATTERN "^/"
+
+static const char *const store_types[] = {"docker", NULL};
+static const char *const dest_types[] = {"directory", NULL};
+
+const struct cfg_key cfg_store_keys[] = {
+	KEY_STR(struct cfg_store, name, .required = true, .check = cfg_check_name,
+		.pattern = NAME_PATTERN, .sample = "docker",
+		.help = "Name of the store, used by jobs"),
+	KEY_ENUM(struct cfg_store, type, store_types, .required = true, .sample = "docker",
+		.help = "Kind of container engine"),
+	KEY_STR(struct cfg_store, root, .def = "/var/lib/docker", .check = cfg_check_path,
+		.pattern = PATH_PATTERN,
+		.help = "Data folder of the engine, which may run or be stopped"),
+	KEY_END,
+};
+
+const struct cfg_key cfg_dest_keys[] = {
+	KEY_STR(struct cfg_dest, name, .required = true, .check = cfg_check_name,
+		.pattern = NAME_PATTERN, .sample = "local",
+		.help = "Name of the destination, used by jobs"),
+	KEY_ENUM(struct cfg_dest, type, dest_types, .required = true, .sample = "directory",
+		.help = "Kind of destination"),
+	KEY_STR(struct cfg_dest, path, .required = true, .check = cfg_check_path,
+		.pattern = PATH_PATTERN, .sample = "/srv/backup",
+		.help = "Folder the archives are written to"),
+	KEY_END,
+};
+
+const struct cfg_key cfg_job_keys[] = {
+	KEY_STR(struct cfg_job, name, .required = true, .check = cfg_check_name,
+		.pattern = NAME_PATTERN, .sample = "nightly",
+		.help = "Name of the job, as given on the command line"),
+	KEY_LIST(struct cfg_job, stores, .required = true, .filled = true, .sample = "[docker]",
+		.help = "Names of the stores whose containers are archived"),
+	KEY_LIST(struct cfg_job, containers, .filled = true, .def = "[\"*\"]",
+		.check = cfg_check_match,
+		.help = "Name, id prefix, glob, label:KEY, label:KEY=VALUE or state:STATE"),
+	KEY_LIST(struct cfg_job, exclude_containers, .def = "[]", .check = cfg_check_match,
+		.sample = "[\"*-tmp\", \"label:backup=off\"]",
+		.help = "Containers left out, written as in containers"),
+	KEY_STR(struct cfg_job, destination, .required = true, .sample = "local",
+		.help = "Name of the destination the archives go to"),
+	KEY_STR(struct cfg_job, archive_name_format, .def = "{container}/{time}",
+		.check = naming_check, .pattern = "\\{time\\}",
+		.help = "Also {store}, {id}, {job} and {hostname}; {time} is in UTC"),
+	KEY_STR(struct cfg_job, compression, .def = "zstd,3", .check = cfg_check_compression,
+		.pattern = "^zstd(,([1-9]|1[0-9]))?$",
+		.help = "Either zstd or zstd,LEVEL with a level from 1 to 19"),
+	KEY_LIST(struct cfg_job, exclude_patterns, .def = "[]", .check = cfg_check_exclude,
+		.sample = "[\"tmp/**\", \"var/cache/**\"]",
+		.help = "Files left out, relative to the root folder of the container"),
+	KEY_END,
+};
+
+const struct cfg_key cfg_keys[] = {
+	KEY_MAPS(struct cfg, "stores", stores, store_count, struct cfg_store, cfg_store_keys,
+		.required = true, .filled = true, .help = "Container engines to read from"),
+	KEY_MAPS(struct cfg, "destinations", dests, dest_count, struct cfg_dest, cfg_dest_keys,
+		.required = true, .filled = true, .help = "Places where archives are kept"),
+	KEY_MAPS(struct cfg, "jobs", jobs, job_count, struct cfg_job, cfg_job_keys,
+		.required = true, .filled = true,
+		.help = "What is archived, where it goes and how"),
+	KEY_END,
+};

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snap.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "snapper.h"
+
+static int undo_ledger(void *arg, struct err *e)
+{
+	const struct snap *s = arg;
+
+	return ledger_remove(&s->entry, e);
+}
+
+static int delete_id(const char *pool, uint32_t id, struct err *e)
+{
+	char message[32];
+	struct err mine = {0};
+	int r = -EBUSY;
+
+	if (id > SNAP_ID_TOP || id <= SNAP_ID_TOP - SNAP_ID_BAND)
+		return err_set(e, ERR_LEFTOVER, -EINVAL,
+			"thin %" PRIu32 " is outside our band and is not touched", id);
+	(void)snprintf(message, sizeof(message), "delete %" PRIu32, id);
+	/* Busy while the removal of its device is on the way. */
+	for (int i = 0; i < 50 && r == -EBUSY; i++) {
+		if (i)
+			clock_sleep_ms(100);
+		r = dmdev_message(pool, message, &mine);
+	}
+	if (r < 0 && r != -ENODATA) {
+		*e = mine;
+		e->kind = ERR_LEFTOVER;
+		return r;
+	}
+	return 0;
+}
+
+static int undo_id(void *arg, struct err *e)
+{
+	const struct snap *s = arg;
+
+	return delete_id(s->pool->name, s->entry.thin_id, e);
+}
+
+static int undo_device(void *arg, struct err *e)
+{
+	struct snap *s = arg;
+	int r = dmdev_remove(s->entry.device, e);
+
+	s->node[0] = '\0';
+	return r;
+}
+
+int snap_drop_entry(const struct ledger_entry *x, struct err *e)
+{
+	/* Only what we were suspending in this boot, and no process of ours is alive: we hold the
+	 * lock. */
+	for (int i = 0; x->is_this_boot && i < x->origin_count; i++) {
+		int r = snapper_resume(x->origins[i], e);
+
+		if (r < 0)
+			return r;
+	}
+	int r = dmdev_remove(x->device, e);
+	if (r < 0)
+		return r;
+	return delete_id(x->pool, x->thin_id, e);
+}
+
+static int check_origins(struct snap *s, struct err *e)
+{
+	for (int i = 0; i < s->entry.origin_count; i++) {
+		struct dmdev_info info;
+		const char *name = s->entry.origins[i];
+		int r = dmdev_info(name, &info, e);
+
+		if (r < 0)
+			return r;
+		/* Suspending these would end someone else's critical section or swap in his table.
+		 */
+		if (info.suspended || info.has_inactive_table || info.is_internally_suspended)
+			return err_set(e, ERR_SOURCE, -EBUSY,
+				"device '%s' is being changed by someone else (%s)", name,
+				info.has_inactive_table ? "a table is loaded" : "suspended");
+	}
+	return 0;
+}
+
+static int presync(const struct snap *s, struct err *e)
+{
+	for (int i = 0; i < s->entry.origin_count; i++) {
+		struct dmdev_info info;
+		char node[64];
+		int r = dmdev_info(s->entry.origins[i], &info, e);
+
+		if (r == 0 && info.exists)
+			r = dmdev_node(info.major, info.minor, node, e);
+		if (r == 0 && info.exists)
+			r = snapper_presync(node, 120, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int pick_id(struct snap *s, struct err *e)
+{
+	for (uint32_t id = SNAP_ID_TOP; id > SNAP_ID_TOP - SNAP_ID_BAND; id--) {
+		int r = pool_has_id(s->pool, id, e);
+
+		if (r < 0)
+			return err_add(e, "probe of thin %" PRIu32, id);
+		if (r == 0) {
+			s->entry.thin_id = id;
+			(void)snprintf(s->entry.device, sizeof(s->entry.device),
+				"thinark-%u-%u-%" PRIx32, s->pool->major, s->pool->minor, id);
+			return 0;
+		}
+	}
+	return err_set(e, ERR_POOL, -ENOSPC, "no free id: %u snapshots of ours are left over",
+		SNAP_ID_BAND);
+}
+
+/* Success of create_snap is no proof: its commit may have failed. */
+static int verify(struct snap *s, struct err *e)
+{
+	int r = pool_status(s->pool, &s->status, e);
+
+	if (r == 0 && (s->status.mode != POOL_RW || s->status.needs_check))
+		r = err_set(e, ERR_POOL, -EROFS,
+			"the pool went read-only while the snapshot was taken");
+	if (r == 0)
+		r = pool_has_id(s->pool, s->entry.thin_id, e);
+	if (r == 0)
+		return err_set(
+			e, ERR_POOL, -ENODATA, "the snapshot does not exist after create_snap");
+	s->pool_time = pool_time(s->pool);
+	return r < 0 ? r : 0;
+}
+
+static int shoot(struct snap *s, struct err *e)
+{
+	char message[48];
+	struct snapper shot = {.pool = s->pool->name,
+		.message = message,
+		.origin_count = (size_t)s->entry.origin_count,
+		.deadline_ms = SNAP_DEADLINE_MS};
+
+	for (int i = 0; i < s->entry.origin_count; i++)
+		shot.origins[i] = s->entry.origins[i];
+	(void)snprintf(message, sizeof(message), "create_snap %" PRIu32 " %" PRIu32,
+		s->entry.thin_id, s->entry.origin_id);
+	int r = snapper_run(&shot, e);
+	s->window_ns = shot.window_ns;
+	s->was_active = shot.origin_count > 0;
+	s->freeze = !s->was_active ? "inactive" : shot.was_frozen ? "frozen" : "crash-consistent";
+	if (r == -ENODATA)
+		return err_set(e, ERR_STORE, r, "thin %" PRIu32 " does not exist in pool '%s'",
+			s->entry.origin_id, s->pool->name);
+	return r;
+}
+
+int snap_take(const struct pool *pool, const struct container *c, struct undo *u, struct snap *s,
+	struct err *e)
+{
+	char again[SNAPPER_ORIGINS][DM_NAME_MAX];
+
+	*s = (struct snap){.pool = pool, .size_bytes = c->size_bytes};
+	(void)snprintf(s->entry.pool, sizeof(s->entry.pool), "%s", pool->name);
+	s->entry.origin_id = c->thin_id;
+	int n = pool_find_thin(pool, c->thin_id, s->entry.origins, SNAPPER_ORIGINS, e);
+	if (n < 0)
+		return n;
+	s->entry.origin_count = n;
+	int r = check_origins(s, e);
+	if (r == 0)
+		r = pick_id(s, e);
+	if (r == 0) {
+		undo_arm_if_clean(u, "ledger", undo_ledger, s);
+		r = ledger_write(&s->entry, e);
+	}
+	if (r == 0)
+		r = presync(s, e);
+	if (r == 0)
+		r = pool_guard(pool, e);
+	if (r < 0)
+		return r;
+	undo_arm(u, "delete of the snapshot", undo_id, s);
+	r = shoot(s, e);
+	if (r == -EEXIST)
+		undo_disarm(u, undo_id, s); /* somebody else's */
+	/* An origin that was activated meanwhile was written to without a suspend. */
+	if (r == 0 && pool_find_thin(pool, c->thin_id, again, SNAPPER_ORIGINS, e) != n)
+		r = err_set(e, ERR_SOURCE, -EAGAIN,
+			"the container was started or stopped while its snapshot was taken; run "
+			"again");
+	if (r == 0)
+		r = verify(s, e);
+	if (r < 0)
+		return r;
+	undo_arm(u, "removal of the snapshot's device", undo_device, s);
+	return 0;
+}
+
+int snap_activate(struct snap *s, bool read_only, struct err *e)
+{
+	char params[64], uuid[DM_NAME_MAX];
+	const struct dmdev_target t = {
+		.length_sectors = s->size_bytes / 512, .type = "thin", .params = params};
+	struct dmdev_info info;
+
+	if (s->node[0]) {
+		int r = undo_device(s, e);
+
+		if (r < 0)
+			return r;
+	}
+	(void)snprintf(params, sizeof(params), "%u:%u %" PRIu32, s->pool->major, s->pool->minor,
+		s->entry.thin_id);
+	(void)snprintf(uuid, sizeof(uuid), "THINARK-%u:%u-%06" PRIx32, s->pool->major,
+		s->pool->minor, s->entry.thin_id);
+	int r = dmdev_create(s->entry.device, uuid, &t, read_only, true, &info, e);
+	return r < 0 ? r : dmdev_node(info.major, info.minor, s->node, e);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only looks: ps, archives, check. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "job.h"
+#include "json.h"
+#include "log.h"
+#include "scope.h"
+#include "store.h"
+
+/* Mapped bytes while the device is active; 0 and false when nobody can tell without writing. */
+static bool find_mapped(const struct container *c, uint64_t *ret)
+{
+	struct pool p;
+	struct err e;
+	char names[SNAPPER_ORIGINS][DM_NAME_MAX];
+
+	return !c->problem && pool_find(&c->pool, &p, &e) == 0 &&
+	       pool_find_thin(&p, c->thin_id, names, SNAPPER_ORIGINS, &e) > 0 &&
+	       pool_thin_mapped(names[0], ret, &e) == 0;
+}
+
+static void field(struct strbuf *b, const char *key, const char *value)
+{
+	strbuf_printf(b, ",\"%s\":", key);
+	if (value)
+		strbuf_json(b, value);
+	else
+		strbuf_puts(b, "null");
+}
+
+static void ps_json(const struct container *c, bool is_known, uint64_t mapped)
+{
+	AUTO_STRBUF b = {0};
+
+	strbuf_puts(&b, "{\"v\":1,\"type\":\"container\"");
+	field(&b, "name", c->name);
+	field(&b, "id", c->id);
+	field(&b, "image", c->image);
+	field(&b, "state", c->state);
+	field(&b, "store", c->store);
+	strbuf_printf(
+		&b, ",\"thin_id\":%" PRIu32 ",\"size_bytes\":%" PRIu64, c->thin_id, c->size_bytes);
+	if (is_known)
+		strbuf_printf(&b, ",\"mapped_bytes\":%" PRIu64, mapped);
+	else
+		strbuf_puts(&b, ",\"mapped_bytes\":null");
+	field(&b, "problem", c->problem);
+	strbuf_puts(&b, "}");
+	report_line(&b);
+}
+
+static void ps_text(const struct container *c, bool is_known, uint64_t mapped)
+{
+	AUTO_STRBUF b = {0};
+	char name[128], image[128], size[16], used[16] = "-";
+
+	(void)str_escape(
+		c->name ? c->name : "-", strlen(c->name ? c->name : "-"), name, sizeof(name));
+	(void)str_escape(
+		c->image ? c->image : "-", strlen(c->image ? c->image : "-"), image, sizeof(image));
+	if (is_known)
+		(void)str_size(mapped, used);
+	strbuf_printf(&b, "%-20s %-12.12s %-20s %-10s %-10s %8" PRIu32 " %10s %10s", name,
+		c->id ? c->id : "-", image, c->state ? c->state : "-", c->store, c->thin_id,
+		str_size(c->size_bytes, size), used);
+	report_line(&b);
+	if (c->problem)
+		log_warning("%s: %s", name, c->problem);
+}
+
+int run_ps(const struct run_options *o)
+{
+	struct container_list list = {0};
+	struct err e = {0};
+	const bool has_dm = dmdev_init(&e) == 0;
+	int code = list_stores(o->cfg, &list);
+
+	if (!o->json)
+		(void)printf("%-20s %-12s %-20s %-10s %-10s %8s %10s %10s\n", "NAME", "ID", "IMAGE",
+			"STATE", "STORE", "THIN", "SIZE", "MAPPED");
+	for (size_t i = 0; i < list.count; i++) {
+		uint64_t mapped = 0;
+		bool is_known = has_dm && find_mapped(&list.items[i], &mapped);
+
+		(o->json ? ps_json : ps_text)(&list.items[i], is_known, mapped);
+		if (list.items[i].problem)
+			code = exit_worst(code, EXIT_INCOMPLETE);
+	}
+	container_list_done(&list);
+	return code;
+}
+
+static int one_archive(
+	const struct run_options *o, const struct cfg_dest *d, const struct dest_item *item)
+{
+	AUTO_STRBUF b = {0};
+	AUTO_JSON *m = NULL;
+	struct err e = {0};
+	char size[16], name[512];
+	const char *problem = item->problem;
+
+	if (!problem &&
+		json_parse_object(item->manifest, strlen(item->manifest), item->name, &m, &e) < 0)
+		problem = e.text;
+	const json_t *c = json_object_get(m, "container");
+	const char *container = json_str(c, "name"), *created = json_str(m, "created");
+	const bool is_complete = json_is_true(json_object_get(m, "complete"));
+	(void)str_escape(item->name, strlen(item->name), name, sizeof(name));
+	if (o->json) {
+		strbuf_puts(&b, "{\"v\":1,\"type\":\"archive\"");
+		field(&b, "destination", d->name);
+		field(&b, "name", item->name);
+		field(&b, "container", container);
+		field(&b, "created", created);
+		strbuf_printf(&b, ",\"complete\":%s,\"file_bytes\":%" PRIu64,
+			is_complete ? "true" : "false", item->file_bytes);
+		field(&b, "problem", problem);
+		strbuf_puts(&b, "}");
+	} else {
+		strbuf_printf(&b, "%-44s %-21s %10s %s", name, created ? created : "-",
+			str_size(item->file_bytes, size),
+			problem       ? problem
+			: is_complete ? "complete"
+				      : "incomplete");
+	}
+	report_line(&b);
+	return problem ? EXIT_INCOMPLETE : EXIT_GOOD;
+}
+
+int run_archives(const struct run_options *o)
+{
+	int code = EXIT_GOOD;
+
+	if (!o->json)
+		(void)printf("%-44s %-21s %10s %s\n", "ARCHIVE", "CREATED", "SIZE", "STATUS");
+	for (size_t i = 0; i < o->cfg->dest_count; i++) {
+		const struct cfg_dest *d = &o->cfg->dests[i];
+		struct dest_list list = {0};
+		struct err e = {0};
+
+		if (dest_find(d->type)->list(d, &list, &e) < 0) {
+			report_error(o, d->name, &e);
+			code = exit_worst(code, err_exit_code(e.kind));
+		}
+		for (size_t k = 0; k < list.count; k++)
+			code = exit_worst(code, one_archive(o, d, &list.items[k]));
+		dest_list_done(&list);
+	}
+	return code;
+}
+
+static int say(const struct run_options *o, const char *what, const char *name, const char *note,
+	const struct err *e)
+{
+	AUTO_STRBUF b = {0};
+
+	if (o->json) {
+		strbuf_printf(&b, "{\"v\":1,\"type\":\"check\",\"what\":\"%s\"", what);
+		field(&b, "name", name);
+		strbuf_printf(&b, ",\"usable\":%s", e ? "false" : "true");
+		field(&b, "note", e ? e->text : note);
+		strbuf_puts(&b, "}");
+	} else {
+		strbuf_printf(&b, "%s '%s': %s%s", what, name, e ? "NOT USABLE: " : "usable, ",
+			e ? e->text : note);
+	}
+	report_line(&b);
+	return e ? EXIT_INCOMPLETE : EXIT_GOOD;
+}
+
+static int check_pool(const struct run_options *o, const struct pool_ref *ref)
+{
+	struct err e = {0};
+	struct pool p;
+	struct pool_status s;
+	char note[160];
+	const char *name = ref->dm_name ? ref->dm_name : "?";
+	int r = dmdev_init(&e);
+
+	if (r == 0)
+		r = pool_find(ref, &p, &e);
+	if (r == -ENOENT && ref->metadata_path && ref->data_path)
+		return say(o, "pool", name, "not active; a run assembles it from its files", NULL);
+	if (r == 0)
+		r = pool_guard(&p, &e);
+	if (r == 0)
+		r = pool_status(&p, &s, &e);
+	if (r < 0)
+		return say(o, "pool", name, NULL, &e);
+	(void)snprintf(note, sizeof(note),
+		"data %" PRIu64 " of %" PRIu64 " blocks, metadata %" PRIu64 " of %" PRIu64 " used",
+		s.data_used, s.data_total, s.meta_used, s.meta_total);
+	return say(o, "pool", p.name, note, NULL);
+}
+
+static int check_store(const struct run_options *o, const struct cfg_store *s)
+{
+	struct container_list list = {0};
+	struct err e = {0};
+	AUTO_STRBUF notes = {0};
+	char note[96];
+	size_t bad = 0;
+	int code = EXIT_GOOD;
+	int r = store_find(s->type)->list(s, &list, &notes, &e);
+
+	for (size_t i = 0; i < list.count; i++)
+		bad += list.items[i].problem != NULL;
+	(void)snprintf(
+		note, sizeof(note), "%zu containers, %zu that cannot be archived", list.count, bad);
+	code = exit_worst(code, say(o, "store", s->name, note, r < 0 ? &e : NULL));
+	for (size_t i = 0; i < list.count; i++)
+		if (!list.items[i].problem) {
+			code = exit_worst(code, check_pool(o, &list.items[i].pool));
+			break;
+		}
+	container_list_done(&list);
+	return code;
+}
+
+int run_check(const struct run_options *o)
+{
+	int code = EXIT_GOOD;
+
+	for (size_t i = 0; i < o->cfg->store_count; i++)
+		code = exit_worst(code, check_store(o, &o->cfg->stores[i]));
+	for (size_t i = 0; i < o->cfg->dest_count; i++) {
+		const struct cfg_dest *d = &o->cfg->dests[i];
+		AUTO_STRBUF note = {0};
+		struct err e = {0};
+		int r = dest_find(d->type)->check(d, &note, &e);
+
+		code = exit_worst(code, say(o, "destination", d->name, note.data ? note.data : "",
+						r < 0 ? &e : NULL));
+	}
+	return code;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pool of a stopped engine, from its loop files or devices; see pool.h. */
+#include "pool.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "scope.h"
+#include "thinmeta.h"
+
+/* An engine that runs may open the same files at any moment. */
+static bool engine_runs(void)
+{
+	AUTO_DIR DIR *proc = opendir("/proc");
+	const struct dirent *d;
+
+	while (proc && (d = readdir(proc))) {
+		char path[300], comm[32] = "";
+
+		if (!isdigit((unsigned char)d->d_name[0]))
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%s/comm", d->d_name);
+		AUTO_FCLOSE FILE *f = fopen(path, "re");
+		if (f && fgets(comm, sizeof(comm), f) && strcmp(comm, "dockerd\n") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Attaches a loop device that goes away by itself with its last user.  The fd keeps it meanwhile.
+ */
+static int attach(const char *path, uint64_t limit, int *ret_fd, struct err *e)
+{
+	AUTO_CLOSE int file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+
+	if (file < 0)
+		return err_sys(e, ERR_STORE, -errno, "'%s'", path);
+	if (control < 0)
+		return err_sys(e, ERR_STORE, -errno, "/dev/loop-control");
+	for (int tries = 0; tries < 32; tries++) {
+		char node[32];
+		int n = ioctl(control, LOOP_CTL_GET_FREE);
+
+		if (n < 0)
+			return err_sys(e, ERR_STORE, -errno, "no free loop device");
+		(void)snprintf(node, sizeof(node), "/dev/loop%d", n);
+		AUTO_CLOSE int fd = open(node, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			return err_sys(e, ERR_STORE, -errno, "'%s'", node);
+		if (ioctl(fd, LOOP_SET_FD, file) < 0) {
+			if (errno == EBUSY)
+				continue; /* somebody was faster */
+			return err_sys(e, ERR_STORE, -errno, "'%s' on '%s'", node, path);
+		}
+		struct loop_info64 info = {.lo_flags = LO_FLAGS_AUTOCLEAR, .lo_sizelimit = limit};
+		(void)snprintf((char *)info.lo_file_name, sizeof(info.lo_file_name), "%s", path);
+		if (ioctl(fd, LOOP_SET_STATUS64, &info) < 0) {
+			int r = err_sys(e, ERR_STORE, -errno, "'%s': settings", node);
+
+			(void)ioctl(fd, LOOP_CLR_FD);
+			return r;
+		}
+		*ret_fd = TAKE_FD(fd);
+		return 0;
+	}
+	return err_set(e, ERR_STORE, -EBUSY, "no free loop device");
+}
+
+static int open_backing(const char *path, bool is_loop, uint64_t need, struct stat *ret_st,
+	int *ret_fd, struct err *e)
+{
+	struct stat st;
+
+	if (is_loop) {
+		if (stat(path, &st) < 0)
+			return err_sys(e, ERR_STORE, -errno, "'%s'", path);
+		if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size < need)
+			return err_set(e, ERR_POOL, -EINVAL,
+				"'%s' is shorter than the %" PRIu64 " bytes its metadata records",
+				path, need);
+		int r = attach(path, need, ret_fd, e);
+		if (r < 0)
+			return r;
+	} else {
+		*ret_fd = open(path, O_RDWR | O_CLOEXEC);
+		if (*ret_fd < 0)
+			return err_sys(e, ERR_STORE, -errno, "'%s'", path);
+	}
+	if (fstat(*ret_fd, ret_st) < 0 || !S_ISBLK(ret_st->st_mode))
+		return err_set(e, ERR_STORE, -ENOTBLK, "'%s' is no block device", path);
+	return 0;
+}
+
+int pool_assemble(const struct pool_ref *ref, struct pool *ret, struct err *e)
+{
+	struct thinmeta_superblock s;
+	struct stat meta, data;
+	AUTO_CLOSE int meta_fd = -1;
+	AUTO_CLOSE int data_fd = -1;
+	char params[160];
+
+	if (!ref->data_path || !ref->metadata_path || !ref->dm_name)
+		return err_set(e, ERR_STORE, -ENOENT,
+			"pool '%s' is not active and has no files to assemble it from; start what "
+			"owns it",
+			ref->dm_name ? ref->dm_name : "?");
+	if (engine_runs())
+		return err_set(e, ERR_STORE, -EBUSY,
+			"pool '%s' is not active although a dockerd runs; try again when it is up",
+			ref->dm_name);
+	int r = thinmeta_superblock_read(ref->metadata_path, &s, e);
+	if (r < 0)
+		return r;
+	if (s.flags & 1)
+		return err_set(e, ERR_POOL, -EUCLEAN, "'%s': the pool needs a check (thin_check)",
+			ref->metadata_path);
+	r = open_backing(ref->metadata_path, ref->is_loop, s.metadata_blocks * THINMETA_BLOCK,
+		&meta, &meta_fd, e);
+	if (r == 0)
+		r = open_backing(ref->data_path, ref->is_loop,
+			s.data_blocks * s.block_sectors * 512, &data, &data_fd, e);
+	if (r < 0)
+		return r;
+	/* The exact recorded length: a longer table would make the pool grow. */
+	(void)snprintf(params, sizeof(params), "%u:%u %u:%u %" PRIu32 " 32768 1 skip_block_zeroing",
+		major(meta.st_rdev), minor(meta.st_rdev), major(data.st_rdev), minor(data.st_rdev),
+		s.block_sectors);
+	const struct dmdev_target t = {.length_sectors = s.data_blocks * s.block_sectors,
+		.type = "thin-pool",
+		.params = params};
+	struct dmdev_info info;
+	r = dmdev_create(ref->dm_name, NULL, &t, false, true, &info, e);
+	if (r < 0)
+		return err_add(e, "pool '%s'", ref->dm_name);
+	*ret = (struct pool){.major = info.major,
+		.minor = info.minor,
+		.meta_major = major(meta.st_rdev),
+		.meta_minor = minor(meta.st_rdev),
+		.block_sectors = s.block_sectors,
+		.is_ours = true};
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", ref->dm_name);
+	return 0;
+}
+
+int pool_close(struct pool *p, struct err *e)
+{
+	/* An engine that started meanwhile has adopted the pool by its name; it takes it down
+	 * itself. */
+	if (!p->is_ours || engine_runs())
+		return 0;
+	int r = dmdev_remove(p->name, e);
+	if (r == 0)
+		p->is_ours = false;
+	return r;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "digest.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+
+/* Only a name for the library's context. */
+struct digest {
+	EVP_MD_CTX *md;
+};
+
+int digest_new(struct digest **ret, struct err *e)
+{
+	struct digest *d = OPENSSL_zalloc(sizeof(*d));
+
+	if (d)
+		d->md = EVP_MD_CTX_new();
+	if (!d || !d->md) {
+		digest_free(d);
+		return err_sys(e, ERR_FATAL, -ENOMEM, "SHA-256");
+	}
+	if (EVP_DigestInit_ex(d->md, EVP_sha256(), NULL) != 1) {
+		digest_free(d);
+		return err_set(e, ERR_FATAL, -EIO, "SHA-256 is not available");
+	}
+	*ret = d;
+	return 0;
+}
+
+int digest_add(struct digest *d, const void *data, size_t len, struct err *e)
+{
+	if (EVP_DigestUpdate(d->md, data, len) != 1)
+		return err_set(e, ERR_FATAL, -EIO, "SHA-256 failed");
+	return 0;
+}
+
+int digest_end(struct digest *d, char out[DIGEST_HEX], struct err *e)
+{
+	unsigned char raw[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	if (EVP_DigestFinal_ex(d->md, raw, &len) != 1 || len != 32)
+		return err_set(e, ERR_FATAL, -EIO, "SHA-256 failed");
+	for (unsigned i = 0; i < len; i++)
+		(void)snprintf(out + 2 * i, 3, "%02x", raw[i]);
+	return 0;
+}
+
+void digest_free(struct digest *d)
+{
+	if (!d)
+		return;
+	EVP_MD_CTX_free(d->md);
+	OPENSSL_free(d);
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pack.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "pack_meta.h"
+#include "scope.h"
+#include "stop.h"
+#include "str.h"
+
+#define BUFFER (1u << 20)
+#define SPARSE_MAX 65536   /* data extents kept of one file; what is behind is stored as data */
+#define READ_ERRORS_MAX 16 /* of one file; a dying disk takes seconds for each */
+
+struct extent {
+	off_t at, end;
+};
+
+struct pack {
+	struct frames *to;
+	/*
+	 * Two writers on one stream: the charset of names is an option of a writer, and only names
+	 * that are no UTF-8 may carry the BINARY mark, which GNU tar warns about.
+	 */
+	struct archive *utf8, *raw;
+	struct archive_entry *entry;
+	struct pack_links links;
+	struct pack_counts counts;
+	struct extent *map; /* data extents of the current file */
+	size_t map_len;
+	char *buffer, *zeros;
+	bool mute; /* the second writer's end blocks are not wanted */
+	int rc;    /* of the stream below; final */
+	struct err *e;
+};
+
+static la_ssize_t on_write(struct archive *a, void *arg, const void *data, size_t len)
+{
+	struct pack *p = arg;
+
+	if (p->mute)
+		return (la_ssize_t)len;
+	if (p->rc == 0)
+		p->rc = frames_write(p->to, data, len, p->e);
+	if (p->rc == 0)
+		return (la_ssize_t)len;
+	archive_set_error(a, -p->rc, "write");
+	return -1;
+}
+
+static struct archive *new_writer(struct pack *p, const char *options)
+{
+	struct archive *a = archive_write_new();
+
+	if (!a)
+		return NULL;
+	/* No blocking: a member's bytes must be in the stream when its boundary is announced. */
+	if (archive_write_set_format_pax(a) != ARCHIVE_OK ||
+		archive_write_set_options(a, options) != ARCHIVE_OK ||
+		archive_write_set_bytes_per_block(a, 0) != ARCHIVE_OK ||
+		archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
+		archive_write_open(a, p, NULL, on_write, NULL) != ARCHIVE_OK) {
+		archive_write_free(a);
+		return NULL;
+	}
+	return a;
+}
+
+int pack_new(struct frames *to, struct pack **ret, struct err *e)
+{
+	struct pack *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return err_sys(e, ERR_FATAL, -ENOMEM, "tar writer");
+	p->to = to;
+	p->utf8 = new_writer(p, "pax:xattrheader=SCHILY");
+	p->raw = new_writer(p, "pax:xattrheader=SCHILY,pax:hdrcharset=BINARY");
+	p->entry = archive_entry_new();
+	p->buffer = malloc(BUFFER);
+	p->zeros = calloc(1, BUFFER);
+	p->map = calloc(SPARSE_MAX, sizeof(*p->map));
+	if (!p->utf8 || !p->raw || !p->entry || !p->buffer || !p->zeros || !p->map) {
+		pack_free(p);
+		return err_sys(e, ERR_FATAL, -ENOMEM, "tar writer");
+	}
+	*ret = p;
+	return 0;
+}
+
+/* GNU tar's spelling of the two characters that a pax keyword cannot hold. */
+static void add_xattr(struct pack *p, const char *name, const void *value, size_t len)
+{
+	char safe[3 * 256];
+	size_t n = 0;
+
+	for (; *name && n + 4 < sizeof(safe); name++) {
+		if (*name == '=' || *name == '%') {
+			memcpy(safe + n, *name == '=' ? "%3D" : "%25", 3);
+			n += 3;
+		} else {
+			safe[n++] = *name;
+		}
+	}
+	safe[n] = '\0';
+	archive_entry_xattr_add_entry(p->entry, safe, value, len);
+}
+
+/* The kernel's ACL format: a version word, then entries of tag, permissions and id. */
+static bool add_acl(struct pack *p, int type, const unsigned char *v, size_t len)
+{
+	static const struct {
+		unsigned kernel;
+		int tag;
+	} tags[] = {{0x01, ARCHIVE_ENTRY_ACL_USER_OBJ}, {0x02, ARCHIVE_ENTRY_ACL_USER},
+		{0x04, ARCHIVE_ENTRY_ACL_GROUP_OBJ}, {0x08, ARCHIVE_ENTRY_ACL_GROUP},
+		{0x10, ARCHIVE_ENTRY_ACL_MASK}, {0x20, ARCHIVE_ENTRY_ACL_OTHER}};
+
+	if (len < 4 || (len - 4) % 8 != 0 || v[0] != 2)
+		return false;
+	for (size_t at = 4; at < len; at += 8) {
+		unsigned tag = v[at] | (unsigned)v[at + 1] << 8;
+		unsigned perm = v[at + 2] & 7u;
+		uint32_t id;
+		size_t i = 0;
+
+		memcpy(&id, v + at + 4, sizeof(id));
+		id = le32toh(id);
+		while (i < ARRAY_LEN(tags) && tags[i].kernel != tag)
+			i++;
+		if (i == ARRAY_LEN(tags))
+			return false;
+		int qualifier = tag == 0x02 || tag == 0x08 ? (int)id : -1;
+		if (archive_entry_acl_add_entry(
+			    p->entry, type, (int)perm, tags[i].tag, qualifier, NULL) != ARCHIVE_OK)
+			return false;
+	}
+	return true;
+}
+
+static void on_xattr(void *arg, const char *name, const void *value, size_t len)
+{
+	int type = 0;
+
+	if (strcmp(name, "system.posix_acl_access") == 0)
+		type = ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
+	else if (strcmp(name, "system.posix_acl_default") == 0)
+		type = ARCHIVE_ENTRY_ACL_TYPE_DEFAULT;
+	if (!type || !add_acl(arg, type, value, len))
+		add_xattr(arg, name, value, len);
+}
+
+/* Fills p->map with the data extents; a map that makes no sense is taken for data. */
+static void find_data(struct pack *p, int fd, off_t size)
+{
+	off_t at = 0;
+
+	p->map_len = 0;
+	while (at < size && p->map_len < SPARSE_MAX) {
+		off_t data = lseek(fd, at, SEEK_DATA);
+
+		if (data < 0 && errno == ENXIO)
+			return; /* a hole up to the end */
+		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+		if (data < at || hole <= data) {
+			data = at;
+			hole = size;
+		}
+		if (data >= size)
+			return;
+		if (hole > size || p->map_len == SPARSE_MAX - 1)
+			hole = size;
+		p->map[p->map_len++] = (struct extent){data, hole};
+		at = hole;
+	}
+}
+
+static void add_map(struct pack *p, off_t size)
+{
+	if (size == 0 || (p->map_len == 1 && p->map[0].at == 0 && p->map[0].end == size))
+		return;
+	if (p->map_len == 0)
+		archive_entry_sparse_add_entry(p->entry, 0, 0);
+	for (size_t i = 0; i < p->map_len; i++)
+		archive_entry_sparse_add_entry(
+			p->entry, p->map[i].at, p->map[i].end - p->map[i].at);
+}
+
+/* 0, or the error that ends the archive; what only this entry suffers from is trouble. */
+static int result(struct pack *p, struct archive *a, long rc, const struct pack_entry *entry,
+	struct trouble *t)
+{
+	if (p->rc < 0)
+		return p->rc;
+	if (rc == ARCHIVE_FATAL) {
+		const char *why = archive_error_string(a);
+
+		return err_set(p->e, ERR_FATAL, -EIO, "tar writer: %s", why ? why : "failed");
+	}
+	if (rc < ARCHIVE_OK)
+		trouble_add(t, entry->path, "write tar header", EINVAL);
+	return 0;
+}
+
+static int put(struct pack *p, struct archive *a, const char *data, size_t len)
+{
+	while (len) {
+		la_ssize_t n = archive_write_data(a, data, len);
+
+		if (n <= 0)
+			return p->rc < 0 ? p->rc
+					 : err_set(p->e, ERR_FATAL, -EIO, "tar writer: %s",
+						   archive_error_string(a));
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Fills the buffer with want bytes at at; what cannot be read is zeros.  Counts errors. */
+static void fill(struct pack *p, const struct pack_entry *entry, off_t at, size_t want,
+	unsigned *errors, struct trouble *t)
+{
+	size_t len = 0;
+
+	while (len < want && *errors < READ_ERRORS_MAX) {
+		ssize_t n = pread(entry->content_fd, p->buffer + len, want - len, at + (off_t)len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n > 0) {
+			len += (size_t)n;
+			continue;
+		}
+		if (*errors == 0)
+			trouble_add(t, entry->path, n < 0 ? "read" : "read: file is shorter",
+				n < 0 ? errno : EIO);
+		*errors = n < 0 ? *errors + 1 : READ_ERRORS_MAX;
+		break;
+	}
+	memset(p->buffer + len, 0, want - len);
+}
+
+static int content(
+	struct pack *p, struct archive *a, const struct pack_entry *entry, struct trouble *t)
+{
+	off_t size = entry->st->st_size, at = 0;
+	unsigned errors = 0;
+	size_t i = 0;
+
+	while (at < size) {
+		bool data = i < p->map_len && at >= p->map[i].at;
+		off_t end = data ? p->map[i].end : i < p->map_len ? p->map[i].at : size;
+		size_t want = end - at < BUFFER ? (size_t)(end - at) : BUFFER;
+		int rc = stop_check(p->e);
+
+		if (rc < 0)
+			return rc;
+		if (data)
+			fill(p, entry, at, want, &errors, t);
+		/* The writer leaves holes out itself, but wants to be given them. */
+		rc = put(p, a, data ? p->buffer : p->zeros, want);
+		if (rc < 0)
+			return rc;
+		at += (off_t)want;
+		if (data && at == end)
+			i++;
+	}
+	p->counts.content_bytes += (uint64_t)size;
+	return 0;
+}
+
+static void set_entry(struct pack *p, const struct pack_entry *entry, const char *first)
+{
+	const struct stat *st = entry->st;
+	struct archive_entry *ae = archive_entry_clear(p->entry);
+
+	archive_entry_copy_pathname(ae, strcmp(entry->path, ".") == 0 ? "./" : entry->path);
+	archive_entry_set_mode(ae, st->st_mode);
+	archive_entry_set_uid(ae, st->st_uid);
+	archive_entry_set_gid(ae, st->st_gid);
+	/* Access and change times differ between two snapshots of the same content. */
+	archive_entry_set_mtime(ae, st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)) {
+		archive_entry_set_rdevmajor(ae, major(st->st_rdev));
+		archive_entry_set_rdevminor(ae, minor(st->st_rdev));
+	}
+	if (first)
+		archive_entry_copy_hardlink(ae, first);
+	else if (entry->symlink)
+		archive_entry_copy_symlink(ae, entry->symlink);
+	archive_entry_set_size(ae, S_ISREG(st->st_mode) && !first ? st->st_size : 0);
+}
+
+static void count(struct pack_counts *c, mode_t mode, bool again)
+{
+	c->entries++;
+	if (again)
+		c->hardlinks++;
+	else if (S_ISREG(mode))
+		c->files++;
+	else if (S_ISDIR(mode))
+		c->dirs++;
+	else if (S_ISLNK(mode))
+		c->symlinks++;
+	else if (S_ISFIFO(mode))
+		c->fifos++;
+	else
+		c->devices++;
+}
+
+static bool is_plain(const char *s)
+{
+	return !s || str_is_utf8(s, strlen(s));
+}
+
+int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, struct err *e)
+{
+	const struct stat *st = entry->st;
+	const char *first = NULL;
+	struct pack_xattr_ops ops = {on_xattr, p};
+
+	p->e = e;
+	if (S_ISSOCK(st->st_mode)) {
+		p->counts.sockets_skipped++;
+		return 0;
+	}
+	if (!S_ISDIR(st->st_mode) && st->st_nlink > 1 &&
+		pack_link_find(&p->links, st, entry->path, &first) < 0)
+		return err_sys(e, ERR_FATAL, -ENOMEM, "table of hard links");
+	int rc = frames_boundary(p->to, e);
+	if (rc < 0)
+		return rc;
+	set_entry(p, entry, first);
+	bool has_data = S_ISREG(st->st_mode) && !first;
+	p->map_len = 0;
+	if (has_data) {
+		find_data(p, entry->content_fd, st->st_size);
+		add_map(p, st->st_size);
+	}
+	if (!first)
+		pack_xattrs(entry, &ops, t);
+	bool plain = is_plain(entry->path) && is_plain(entry->symlink) && is_plain(first);
+	struct archive *a = plain ? p->utf8 : p->raw;
+	int la = archive_write_header(a, p->entry);
+	rc = result(p, a, la, entry, t);
+	if (rc < 0 || la < ARCHIVE_WARN)
+		return rc;
+	if (has_data)
+		rc = content(p, a, entry, t);
+	if (rc == 0)
+		rc = result(p, a, archive_write_finish_entry(a), entry, t);
+	if (rc == 0)
+		count(&p->counts, st->st_mode, first != NULL);
+	return rc;
+}
+
+int pack_finish(struct pack *p, struct err *e)
+{
+	p->e = e;
+	p->mute = true;
+	int la = archive_write_close(p->raw);
+	p->mute = false;
+	if (la == ARCHIVE_OK)
+		la = archive_write_close(p->utf8);
+	if (p->rc < 0)
+		return p->rc;
+	return la == ARCHIVE_OK ? 0 : err_set(e, ERR_FATAL, -EIO, "tar writer: cannot finish");
+}
+
+struct pack_counts *pack_counts(struct pack *p)
+{
+	return &p->counts;
+}
+
+void pack_free(struct pack *p)
+{
+	if (!p)
+		return;
+	/* Freeing an unfinished writer writes its end. */
+	p->mute = true;
+	if (p->utf8)
+		archive_write_free(p->utf8);
+	if (p->raw)
+		archive_write_free(p->raw);
+	if (p->entry)
+		archive_entry_free(p->entry);
+	pack_links_done(&p->links);
+	free(p->map);
+	free(p->buffer);
+	free(p->zeros);
+	free(p);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmount.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "clock.h"
+#include "lock.h"
+#include "scope.h"
+
+/* Is the mount on a thin device and not on a path that we write to? */
+static bool is_engine_mount(struct libmnt_fs *fs)
+{
+	char path[96], line[80] = "";
+	const char *target = mnt_fs_get_target(fs);
+	const char *type = mnt_fs_get_fstype(fs);
+	const dev_t dev = mnt_fs_get_devno(fs);
+
+	if (!target || !type || !strstr(target, "/devicemapper/mnt/"))
+		return false;
+	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/name", (unsigned)(dev >> 8),
+		(unsigned)(dev & 0xff));
+	AUTO_FCLOSE FILE *f = fopen(path, "re");
+	return f && fgets(line, sizeof(line), f);
+}
+
+/* Where "/" is not shared the engine's unmount does not reach us: drop our copies at once. */
+static void detach_engine_mounts(void)
+{
+	struct libmnt_table *tb = mnt_new_table_from_file("/proc/self/mountinfo");
+	struct libmnt_iter *it = mnt_new_iter(MNT_ITER_BACKWARD);
+	struct libmnt_fs *fs;
+
+	while (tb && it && mnt_table_next_fs(tb, it, &fs) == 0)
+		if (is_engine_mount(fs))
+			(void)umount2(mnt_fs_get_target(fs), MNT_DETACH | UMOUNT_NOFOLLOW);
+	mnt_free_iter(it);
+	mnt_unref_table(tb);
+}
+
+int view_isolate(struct err *e)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_sys(e, ERR_FATAL, -errno, "mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return err_sys(e, ERR_FATAL, -errno, "mount propagation");
+	detach_engine_mounts();
+	(void)mkdir(LOCK_RUN_DIR, 0700);
+	if (mkdir(VIEW_DIR, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, ERR_FATAL, -errno, VIEW_DIR);
+	return 0;
+}
+
+int view_probe(const char *node, const char **ret_type, struct err *e)
+{
+	uint8_t b[2048] = {0};
+	AUTO_CLOSE int fd = open(node, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, ERR_SOURCE, -errno, "'%s'", node);
+	ssize_t n = pread(fd, b, sizeof(b), 0);
+	if (n != (ssize_t)sizeof(b))
+		return err_sys(e, ERR_SOURCE, n < 0 ? -errno : -EIO, "'%s': superblock", node);
+	/* XFS: magic at byte 0; ext2/3/4: 0xEF53, little-endian, at byte 0x438. */
+	if (memcmp(b, "XFSB", 4) == 0)
+		*ret_type = "xfs";
+	else if (b[0x438] == 0x53 && b[0x439] == 0xEF)
+		*ret_type = "ext4";
+	else
+		return err_set(e, ERR_SOURCE, -EMEDIUMTYPE,
+			"no file system that is known here (xfs, ext2, ext3, ext4)");
+	return 0;
+}
+
+int view_mount(const char *node, const char *type, struct err *e)
+{
+	struct libmnt_context *c = mnt_new_context();
+	const char *options = strcmp(type, "xfs") == 0 ? "nouuid" : "errors=continue";
+
+	if (!c)
+		return err_sys(e, ERR_FATAL, -ENOMEM, "mount");
+	(void)mnt_context_disable_helpers(c, 1);
+	(void)mnt_context_disable_mtab(c, 1);
+	(void)mnt_context_disable_canonicalize(c, 1);
+	int r = mnt_context_set_source(c, node);
+	if (r == 0)
+		r = mnt_context_set_target(c, VIEW_DIR);
+	if (r == 0)
+		r = mnt_context_set_fstype(c, type);
+	if (r == 0)
+		r = mnt_context_set_options(c, options);
+	if (r == 0)
+		r = mnt_context_set_mflags(
+			c, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
+	if (r == 0)
+		r = mnt_context_mount(c);
+	int code = mnt_context_syscall_called(c) ? mnt_context_get_syscall_errno(c) : 0;
+	mnt_free_context(c);
+	if (r != 0)
+		return err_sys(e, ERR_SOURCE, code ? -code : -EIO, "mount of %s read-only", type);
+	return 0;
+}
+
+int view_open(const char *subdir, int *ret_fd, struct err *e)
+{
+	AUTO_CLOSE int root = open(VIEW_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return err_sys(e, ERR_SOURCE, -errno, VIEW_DIR);
+	if (!*subdir) {
+		*ret_fd = TAKE_FD(root);
+		return 0;
+	}
+	int fd = openat(root, subdir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(
+			e, ERR_SOURCE, -errno, "folder '%s' of the container's device", subdir);
+	*ret_fd = fd;
+	return 0;
+}
+
+int view_umount(struct err *e)
+{
+	for (int i = 0; i < 50; i++) {
+		if (umount2(VIEW_DIR, UMOUNT_NOFOLLOW) == 0 || errno == EINVAL || errno == ENOENT)
+			return 0;
+		if (errno != EBUSY)
+			break;
+		clock_sleep_ms(100);
+	}
+	return err_sys(e, ERR_LEFTOVER, -errno, "unmount of " VIEW_DIR);
+}

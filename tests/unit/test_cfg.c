@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loader: what it accepts, where it finds mistakes, and the rows it works from. */
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "cfg_key.h"
+#include "clock.h"
+#include "json.h"
+#include "scope.h"
+
+#ifndef SOURCE_DIR
+#define SOURCE_DIR "."
+#endif
+
+#define HEAD                                                                                       \
+	"stores: [{name: d, type: docker}]\n"                                                      \
+	"destinations: [{name: l, type: directory, path: /b}]\n"
+#define JOBS "jobs: [{name: n, stores: [d], destination: l}]\n"
+
+static int load(const char *text, size_t len, struct cfg *cfg, struct strbuf *mistakes)
+{
+	struct err e = {0};
+	int r = cfg_load(text, len, "f", cfg, mistakes, &e);
+
+	assert_int_equal(r<0, mistakes->len> 0);
+	assert_int_equal(e.kind, r < 0 ? ERR_CONFIG : ERR_NONE);
+	return r;
+}
+
+static void defaults(void **state)
+{
+	(void)state;
+	AUTO_STRBUF mistakes = {0};
+	struct cfg cfg = {0};
+
+	assert_int_equal(load(HEAD JOBS, strlen(HEAD JOBS), &cfg, &mistakes), 0);
+	assert_int_equal(cfg.job_count, 1);
+	const struct cfg_job *job = cfg_find_job(&cfg, "n");
+
+	assert_non_null(job);
+	assert_null(cfg_find_job(&cfg, "m"));
+	assert_string_equal(cfg_find_store(&cfg, "d")->root, "/var/lib/docker");
+	assert_string_equal(cfg_find_dest(&cfg, "l")->path, "/b");
+	assert_int_equal(job->containers.count, 1);
+	assert_string_equal(job->containers.items[0], "*");
+	assert_int_equal(job->exclude_containers.count + job->exclude_patterns.count, 0);
+	assert_string_equal(job->archive_name_format, "{container}/{time}");
+	assert_string_equal(job->compression, "zstd,3");
+	assert_int_equal(job->zstd_level, 3);
+	cfg_done(&cfg);
+}
+
+static void sample_is_accepted(void **state)
+{
+	(void)state;
+	AUTO_STRBUF text = {0}, mistakes = {0};
+	struct cfg cfg = {0};
+
+	cfg_doc_sample(&text);
+	if (load(text.data, text.len, &cfg, &mistakes) < 0)
+		fail_msg("%s%s", text.data, mistakes.data);
+	assert_int_equal(cfg.jobs[0].exclude_patterns.count, 2);
+	assert_string_equal(cfg.jobs[0].exclude_containers.items[1], "label:backup=off");
+	cfg_done(&cfg);
+}
+
+static void ten_mistakes(void **state)
+{
+	(void)state;
+	static const char *const want[] = {
+		"f:4:11: type: 'dokcer' is not one of 'docker'; did you mean 'docker'?\n",
+		"f:5:11: root: 'var/lib/docker': must be an absolute path, starting with '/'\n",
+		"f:7:5: path: missing, a value is required\n",
+		"f:11:22: stores: there is no store 'dokcer'; did you mean 'docker'?\n",
+		"f:12:17: containers: the list is empty, at least one entry is needed\n",
+		"f:13:18: document: anchor '&d': anchors are not allowed\n",
+		"f:14:5: destination: given twice, first on line 13\n",
+		"f:15:26: archive_name_format: '{container}': needs {time}, or runs would "
+		"overwrite one another\n",
+		"f:16:18: compression: 'zstd,20': expected 'zstd' or 'zstd,LEVEL' with a level "
+		"from 1 to 19\n",
+		"f:17:5: exclude_pattern: unknown key; did you mean 'exclude_patterns'?\n",
+	};
+	AUTO_FCLOSE FILE *f = fopen(SOURCE_DIR "/tests/golden/ten-mistakes.yaml", "r");
+	AUTO_STRBUF mistakes = {0}, all = {0};
+	struct cfg cfg = {0};
+	char text[4096];
+
+	assert_non_null(f);
+	size_t len = fread(text, 1, sizeof(text), f);
+
+	for (size_t i = 0; i < ARRAY_LEN(want); i++)
+		strbuf_puts(&all, want[i]);
+	assert_true(load(text, len, &cfg, &mistakes) < 0);
+	assert_string_equal(mistakes.data, all.data);
+}
+
+/* One mistake each, at its place. */
+static const struct {
+	const char *text, *want;
+} wrong[] = {
+	{"", "f:1:1: document: the file is empty\n"},
+	{"# nothing\n", "f:1:1: document: the file is empty\n"},
+	{"---\n", "f:2:1: document: expected a map, found nothing\n"},
+	{"- a\n", "f:1:1: document: expected a map, found a list\n"},
+	{HEAD JOBS "---\na: b\n", "f:4:1: document: a second document is not allowed\n"},
+	{HEAD JOBS "\xff", "f:4:1: document: not valid UTF-8\n"},
+	{HEAD JOBS "a: [\n", "f:5:1: syntax: did not find expected node content, "
+			     "while parsing a flow node\n"},
+	{HEAD JOBS "? [a]\n: b\n", "f:4:3: document: a key must be text, found a list\n"},
+	{HEAD JOBS "job: []\n", "f:4:1: job: unknown key; did you mean 'jobs'?\n"},
+	{HEAD JOBS "nonsense: []\n", "f:4:1: nonsense: unknown key\n"},
+	{HEAD JOBS "<<: {}\n", "f:4:1: <<: unknown key\n"},
+	{HEAD JOBS JOBS, "f:4:1: jobs: given twice, first on line 3\n"},
+	{HEAD, "f:1:1: jobs: missing, a value is required\n"},
+	{HEAD "jobs: []\n", "f:3:7: jobs: the list is empty, at least one entry is needed\n"},
+	{HEAD "jobs: {}\n", "f:3:7: jobs: expected a list, found a map\n"},
+	{HEAD "jobs: [a]\n", "f:3:8: jobs: expected a map, found text\n"},
+	{HEAD "jobs: *x\n", "f:3:7: document: alias '*x': aliases are not allowed\n"},
+	{HEAD "jobs: [{name: n, stores: d, destination: l}]\n",
+		"f:3:26: stores: expected a list, found text\n"},
+	{HEAD "jobs: [{name: n, stores: [], destination: l}]\n",
+		"f:3:26: stores: the list is empty, at least one entry is needed\n"},
+	{HEAD "jobs: [{name: n, stores: [d, d], destination: l}]\n",
+		"f:3:30: stores: 'd' is already used on line 3\n"},
+	{HEAD "jobs: [{name: 1, stores: [d], destination: l}]\n",
+		"f:3:15: name: expected text, found a number; put '1' in quotes\n"},
+	{HEAD "jobs: [{name: true, stores: [d], destination: l}]\n",
+		"f:3:15: name: expected text, found a boolean; put 'true' in quotes\n"},
+	{HEAD "jobs: [{name: , stores: [d], destination: l}]\n",
+		"f:3:15: name: expected text, found nothing\n"},
+	{HEAD "jobs: [{name: !!str n, stores: [d], destination: l}]\n",
+		"f:3:15: document: tag 'tag:yaml.org,2002:str': tags are not allowed\n"},
+	{HEAD "jobs: [{name: \"n\\0\", stores: [d], destination: l}]\n",
+		"f:3:15: document: a text contains a NUL byte\n"},
+	{HEAD "jobs: [{name: \"\\e[1m\", stores: [d], destination: l}]\n",
+		"f:3:15: name: '\\x1b[1m': a name starts with a letter or a digit\n"},
+	{HEAD "jobs: [{name: n, stores: [d], destination: m}]\n",
+		"f:3:44: destination: there is no destination 'm'\n"},
+	{HEAD "jobs:\n- {name: n, stores: [d], destination: l}\n"
+	      "- {name: n, stores: [d], destination: l}\n",
+		"f:5:10: name: 'n' is already used on line 4\n"},
+	{HEAD "jobs: [{name: n, stores: [d], destination: l, containers: ['stat:x']}]\n",
+		"f:3:60: containers: 'stat:x': only 'label:' and 'state:' are known\n"},
+	{HEAD "jobs: [{name: n, stores: [d], destination: l, exclude_patterns: [/tmp]}]\n",
+		"f:3:66: exclude_patterns: '/tmp': is relative to the container's '/', drop the "
+		"leading '/'\n"},
+};
+
+static void wrong_files(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		AUTO_STRBUF mistakes = {0};
+		struct cfg cfg = {0};
+
+		assert_true(load(wrong[i].text, strlen(wrong[i].text), &cfg, &mistakes) < 0);
+		if (strcmp(mistakes.data, wrong[i].want) != 0)
+			fail_msg("%s\nwant %sgot  %s", wrong[i].text, wrong[i].want, mistakes.data);
+	}
+}
+
+static void nul_byte(void **state)
+{
+	(void)state;
+	static const char text[] = "a: b\nc\0d: e\n";
+	AUTO_STRBUF mistakes = {0};
+	struct cfg cfg = {0};
+
+	assert_true(load(text, sizeof(text) - 1, &cfg, &mistakes) < 0);
+	assert_string_equal(mistakes.data, "f:2:2: document: the file contains a NUL byte\n");
+}
+
+static void repeat(struct strbuf *out, const char *piece, size_t bytes)
+{
+	while (out->len + strlen(piece) <= bytes)
+		strbuf_puts(out, piece);
+}
+
+/* Hostile files of full size end quickly, whatever they consist of. */
+static void bombs(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *head, *piece;
+		size_t bytes;
+		const char *want; /* part of the mistakes */
+	} rows[] = {
+		{"", "[", 100000, "f:1:33: document: nested more than 32 levels deep\n"},
+		{"", "- ", 100000, "nested more than 32"},
+		{"", "? ", 100000, "nested more than 32"},
+		{"", "{a: ", 100000, "nested more than 32"},
+		{"", "a: b\n", CFG_FILE_MAX, "more mistakes"},
+		{"stores:\n", "- {name: a, type: docker}\n", CFG_FILE_MAX, "already used"},
+		{"jobs:\n", "- {name: a}\n", CFG_FILE_MAX, "more mistakes"},
+		{"", "a: b\n", CFG_FILE_MAX + 10, "f:1:1: document: the file is larger than"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_STRBUF text = {0}, mistakes = {0};
+		struct cfg cfg = {0};
+		uint64_t start = clock_ns();
+
+		strbuf_puts(&text, rows[i].head);
+		repeat(&text, rows[i].piece, rows[i].bytes);
+		assert_true(load(text.data, text.len, &cfg, &mistakes) < 0);
+		if (!strstr(mistakes.data, rows[i].want))
+			fail_msg("bomb %zu: %.200s", i, mistakes.data);
+		/* Roomy: sanitizers and busy machines are slow, quadratic time is far slower. */
+		if (clock_ns() - start > 10000000000u)
+			fail_msg("bomb %zu is slow", i);
+	}
+}
+
+static void check_default(const struct cfg_key *k)
+{
+	char reason[256] = "";
+
+	assert_non_null(k->def);
+	if (k->type == CFG_LIST) {
+		AUTO_STRBUF object = {0};
+		AUTO_JSON *j = NULL;
+		struct err e = {0};
+
+		strbuf_printf(&object, "{\"x\": %s}", k->def);
+		assert_int_equal(json_parse_object(object.data, object.len, "x", &j, &e), 0);
+		const json_t *list = json_object_get(j, "x");
+
+		assert_true(json_is_array(list) && (!k->filled || json_array_size(list)));
+		for (size_t i = 0; k->check && i < json_array_size(list); i++)
+			assert_int_equal(k->check(json_string_value(json_array_get(list, i)),
+						 reason, sizeof(reason)),
+				0);
+	} else if (k->check) {
+		assert_int_equal(k->check(k->def, reason, sizeof(reason)), 0);
+	}
+}
+
+static void check_rows(const struct cfg_key *keys)
+{
+	size_t count = 0;
+
+	for (const struct cfg_key *k = keys; k->name; k++, count++) {
+		size_t len = strlen(k->help);
+
+		if (!isupper((unsigned char)k->help[0]) || k->help[len - 1] == '.' || len > 72)
+			fail_msg("help of '%s'", k->name);
+		for (const struct cfg_key *other = keys; other != k; other++)
+			assert_string_not_equal(other->name, k->name);
+		if (k->required)
+			assert_null(k->def);
+		else
+			check_default(k);
+		assert_int_equal(k->type == CFG_ENUM, k->words != NULL);
+		assert_int_equal(k->type == CFG_MAPS, k->sub != NULL);
+		if (k->sub)
+			check_rows(k->sub);
+		else
+			assert_true(k->sample || k->def);
+	}
+	assert_true(count <= CFG_KEYS_MAX);
+}
+
+static void rows_keep_the_rules(void **state)
+{
+	(void)state;
+	check_rows(cfg_keys);
+}
+
+static void schema_is_json(void **state)
+{
+	(void)state;
+	AUTO_STRBUF text = {0};
+	AUTO_JSON *j = NULL;
+	struct err e = {0};
+
+	cfg_doc_schema(&text);
+	assert_int_equal(json_parse_object(text.data, text.len, "schema", &j, &e), 0);
+	assert_string_equal(json_str(j, "$schema"), "https://json-schema.org/draft/2020-12/schema");
+	assert_true(json_is_false(json_object_get(j, "additionalProperties")));
+}
+
+static void man_names_every_key(void **state)
+{
+	(void)state;
+	AUTO_STRBUF text = {0};
+
+	cfg_doc_man(&text);
+	for (const struct cfg_key *k = cfg_keys; k->name; k++)
+		for (const struct cfg_key *row = k->sub; row->name; row++) {
+			char line[80];
+
+			(void)snprintf(line, sizeof(line), "\n.B %s\n", row->name);
+			assert_non_null(strstr(text.data, line));
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(sample_is_accepted),
+		cmocka_unit_test(ten_mistakes),
+		cmocka_unit_test(wrong_files),
+		cmocka_unit_test(nul_byte),
+		cmocka_unit_test(bombs),
+		cmocka_unit_test(rows_keep_the_rules),
+		cmocka_unit_test(schema_is_json),
+		cmocka_unit_test(man_names_every_key),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every destination promises, checked on the folder. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "dest.h"
+#include "scope.h"
+
+static char dir[] = "/tmp/thinark-dest-XXXXXX";
+static const struct cfg_dest cfg = {.path = dir};
+static const struct dest_ops *const ops = &dest_directory;
+
+static int sh(const char *script)
+{
+	char *cmd = NULL;
+
+	assert_true(asprintf(&cmd, "cd %s && { %s\n}", dir, script) > 0);
+	int rc = system(cmd);
+	free(cmd);
+	return rc;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "/tmp/thinark-dest-XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return sh("rm -rf -- \"$PWD\"");
+}
+
+static struct dest_writer *start(const char *name)
+{
+	struct dest_writer *w = NULL;
+	struct err e = {0};
+
+	assert_int_equal(ops->begin(&cfg, name, &w, &e), 0);
+	struct sink *s = ops->sink(w);
+	assert_int_equal(s->write(s->state, "data", 4, &e), 0);
+	return w;
+}
+
+static void finish(const char *name)
+{
+	struct dest_writer *w = start(name);
+	struct err e = {0};
+
+	assert_int_equal(ops->seal(w, "{}\n", 3, &e), 0);
+	assert_int_equal(ops->abort(w, &e), 0);
+}
+
+static size_t listed(void)
+{
+	struct dest_list l;
+	struct err e = {0};
+
+	assert_int_equal(ops->list(&cfg, &l, &e), 0);
+	size_t n = l.count;
+	dest_list_done(&l);
+	return n;
+}
+
+static void test_seal(void **state)
+{
+	struct dest_writer *w = start("web/2026/a");
+	struct dest_list l;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(listed(), 0);
+	assert_int_equal(sh("! find . -name '[!.]*' -type f | grep -q ."), 0);
+	assert_int_equal(ops->seal(w, "{}\n", 3, &e), 0);
+	assert_int_equal(ops->abort(w, &e), 0);
+	finish("b");
+	finish("web/2026.x");
+	assert_int_equal(ops->list(&cfg, &l, &e), 0);
+	assert_int_equal(l.count, 3);
+	assert_string_equal(l.items[0].name, "b");
+	assert_string_equal(l.items[1].name, "web/2026.x");
+	assert_string_equal(l.items[2].name, "web/2026/a");
+	assert_string_equal(l.items[2].manifest, "{}\n");
+	assert_int_equal(l.items[2].file_bytes, 4);
+	dest_list_done(&l);
+	assert_int_equal(sh("test $(find . -type f -perm 600 | wc -l) = 6"), 0);
+	assert_int_equal(sh("! find . -type d -path './?*' -not -perm 700 | grep -q ."), 0);
+}
+
+static void test_abort(void **state)
+{
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(sh("mkdir old"), 0);
+	assert_int_equal(ops->abort(start("old/new/newer/a"), &e), 0);
+	assert_int_equal(sh("test \"$(find .)\" = \".\n./old\""), 0);
+	assert_int_equal(ops->abort(start("old/a"), &e), 0);
+	assert_int_equal(sh("test \"$(find .)\" = \".\n./old\""), 0);
+}
+
+static void test_exists(void **state)
+{
+	struct dest_writer *w = NULL;
+	struct err e = {0};
+
+	(void)state;
+	finish("a");
+	assert_int_equal(ops->begin(&cfg, "a", &w, &e), -EEXIST);
+	assert_int_equal(e.kind, ERR_DEST);
+	/* Two at once: the second to seal loses and leaves the first alone. */
+	struct dest_writer *x = start("b"), *y = start("b");
+	assert_int_equal(ops->seal(x, "1", 1, &e), 0);
+	assert_int_equal(ops->seal(y, "2", 1, &e), -EEXIST);
+	assert_int_equal(ops->abort(x, &e), 0);
+	assert_int_equal(ops->abort(y, &e), 0);
+	assert_int_equal(sh("test $(cat b.json) = 1 && test $(ls -A | wc -l) = 4"), 0);
+}
+
+static void test_manifest_fails(void **state)
+{
+	struct dest_writer *w = start("f/a");
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(sh("mkdir f/a.json"), 0);
+	assert_int_equal(ops->seal(w, "{}", 2, &e), -EEXIST);
+	assert_int_equal(ops->abort(w, &e), 0);
+	assert_int_equal(sh("test \"$(ls -A f)\" = a.json"), 0);
+	assert_int_equal(listed(), 0);
+}
+
+static void test_hostile(void **state)
+{
+	static const char *const bad[] = {"", "/a", "a/", "a//b", "../a", "a/../b", ".a", "a/.b"};
+	struct dest_writer *w = NULL;
+	struct err e = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(ops->begin(&cfg, bad[i], &w, &e), -EINVAL);
+	assert_int_equal(sh("mkdir x; ln -s x link; : > orphan.tar.zst; : > lone.json"), 0);
+	assert_true(ops->begin(&cfg, "link/a", &w, &e) < 0);
+	finish("x/a");
+	assert_int_equal(listed(), 1);
+	assert_int_equal(sh("truncate -s 65M x/a.json"), 0);
+	struct dest_list l;
+	assert_int_equal(ops->list(&cfg, &l, &e), 0);
+	assert_null(l.items[0].manifest);
+	assert_non_null(l.items[0].problem);
+	dest_list_done(&l);
+}
+
+static void test_sweep(void **state)
+{
+	struct err e = {0};
+
+	(void)state;
+	finish("x/a");
+	assert_int_equal(sh(": > x/.b.tar.zst.part-0123456789abcdef; : > .c.part-0123456789abcdef; "
+			    ": > .c.part-short; : > .keep; : > d.part-0123456789abcdef"),
+		0);
+	assert_int_equal(ops->sweep(&cfg, &e), 2);
+	assert_int_equal(ops->sweep(&cfg, &e), 0);
+	assert_int_equal(sh("test $(find . -type f | wc -l) = 5"), 0);
+}
+
+static void test_check(void **state)
+{
+	char none[] = "/nonexistent/thinark";
+	const struct cfg_dest missing = {.path = none};
+	AUTO_STRBUF note = {0};
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(ops->check(&cfg, &note, &e), 0);
+	assert_non_null(strstr(note.data, "free"));
+	assert_int_equal(ops->check(&missing, &note, &e), -ENOENT);
+	assert_int_equal(e.kind, ERR_DEST);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {CASE(test_seal), CASE(test_abort), CASE(test_exists),
+		CASE(test_manifest_fails), CASE(test_hostile), CASE(test_sweep), CASE(test_check)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# disks: thinpool
+# limit: 300
+#
+# Docker on a pool that the administrator made (dm.thinpooldev).
+. "$THINARK_SRC/tests/vm/guest/lib.sh"
+
+mount_docker
+pool_up
+DOCKER_POOL=1
+start_docker || give_up "dockerd starts"
+is "the pool is the one made by hand" "$(docker_pool)" ext-thinpool
+wait_for 20 container_running web || give_up "web runs"
+sample_config
+
+leak_check_begin
+thinark_exits "run" 0 run
+leak_check_end "run"
+is "archives" "$(find /srv/backup -name '*.tar.zst' | wc -l)" 3
+is "manifests" "$(find /srv/backup -name '*.json' | wc -l)" 3
+for name in web job broken; do
+	reference_of $name /mnt/reference || give_up "$name: reference snapshot"
+	tree /mnt/reference/rootfs $work/$name.want
+	reference_down "$(docker_pool)" /mnt/reference || not_ok "$name: reference goes away"
+	extract "$(archive_of $name)" /srv/tree/$name || not_ok "$name: tar extracts it"
+	tree /srv/tree/$name $work/$name.got
+	compare_trees $name $work/$name.got $work/$name.want
+	at_least "$name: regular files" "$(tree_count $work/$name.got 8)" 320
+done
+docker_works
+stop_docker
+finish
