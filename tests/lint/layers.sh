@@ -54,7 +54,7 @@ for layer in base model sys plug run cli; do
 done
 # The build itself must give each layer just those folders.
 for pair in base:model model:sys sys:plug plug:run run:cli; do
-	flags=$(grep -o "\"command\": \"[^\"]*src/${pair%:*}/[a-z_/]*\.c" "$build/compile_commands.json" | head -n 1)
+	flags=$(grep '"command":' "$build/compile_commands.json" | grep "/src/${pair%:*}/[a-z_/]*\.c" | head -n 1)
 	checked=$((checked + 1))
 	case $flags in
 	'') echo "no compile command of layer ${pair%:*}"; bad=1 ;;
