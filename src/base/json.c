@@ -2,12 +2,17 @@
 #include "json.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "scope.h"
 
 int json_parse_object(const char *data, size_t len, const char *name, json_t **ret, struct err *e)
 {
+	/* jansson skips a raw NUL between tokens, which would cut the text for everyone after us.
+	 */
+	if (memchr(data, 0, len))
+		return err_set(e, ERR_STORE, -EBADMSG, "%s: holds a NUL byte", name);
 	json_error_t at;
 	json_t *j = json_loadb(data, len, JSON_REJECT_DUPLICATES, &at);
 
