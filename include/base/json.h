@@ -20,7 +20,7 @@ static inline void scope_json(json_t **j)
 
 /*
  * Parses data[len] as one JSON object.  The caller owns *ret.  Errors (kind ERR_STORE) name the
- * place as "name:line:column: reason".
+ * place as "name:line:column: reason", a NUL as "name: NUL at byte N".
  */
 int json_parse_object(const char *data, size_t len, const char *name, json_t **ret, struct err *e);
 /*

@@ -9,11 +9,12 @@
 
 int json_parse_object(const char *data, size_t len, const char *name, json_t **ret, struct err *e)
 {
-	/* jansson skips a raw NUL between tokens, which would cut the text for everyone after us.
-	 */
-	if (memchr(data, 0, len))
-		return err_set(e, ERR_STORE, -EBADMSG, "%s: holds a NUL byte", name);
+	/* jansson skips NUL between tokens: text kept verbatim would end at the first. */
+	const char *nul = memchr(data, '\0', len);
 	json_error_t at;
+
+	if (nul)
+		return err_set(e, ERR_STORE, -EBADMSG, "%s: NUL at byte %td", name, nul - data);
 	json_t *j = json_loadb(data, len, JSON_REJECT_DUPLICATES, &at);
 
 	if (!j)

@@ -16,7 +16,7 @@
 #define CONFIG_PATH "/etc/thinark/thinark.yaml"
 
 const struct option_row option_rows[] = {
-	{'c', "config", "FILE", "Configuration (" CONFIG_PATH ")"},
+	{'c', "config", "FILE", "Read FILE, not " CONFIG_PATH},
 	{'n', "dry-run", NULL, "Show what would be done, change nothing"},
 	{'j', "json", NULL, "Print one JSON object a line on standard output"},
 	{'v', "verbose", NULL, "Log details"},

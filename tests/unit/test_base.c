@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "err.h"
+#include "json.h"
 #include "str.h"
 #include "undo.h"
 
@@ -102,6 +103,22 @@ static void strings_are_escaped(void **state)
 	assert_string_equal(str_size(1536, out), "1.5 KiB");
 }
 
+static void foreign_json_with_nul_or_double_keys_is_refused(void **state)
+{
+	static const char nul[] = "{\"a\":1,\0\"b\":2}";
+	json_t *j = NULL;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(json_parse_object(nul, sizeof(nul) - 1, "f", &j, &e), -EBADMSG);
+	assert_string_equal(e.text, "f: NUL at byte 7");
+	assert_int_equal(json_parse_object("{\"a\":1,\"a\":2}", 13, "f", &j, &e), -EBADMSG);
+	assert_int_equal(json_parse_object("[]", 2, "f", &j, &e), -EBADMSG);
+	assert_null(j);
+	assert_int_equal(json_parse_object("{\"a\":1}", 7, "f", &j, &e), 0);
+	json_decref(j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +127,7 @@ int main(void)
 		cmocka_unit_test(the_worst_exit_code_wins),
 		cmocka_unit_test(undo_runs_in_reverse_and_all_steps),
 		cmocka_unit_test(strings_are_escaped),
+		cmocka_unit_test(foreign_json_with_nul_or_double_keys_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,21 +49,11 @@ bool docker_parse_mount_id(const char *text, size_t len, char out[DOCKER_HASH_CA
 	return true;
 }
 
-/* The library skips NUL bytes between tokens; the verbatim text would end at the first. */
-static int parse(const char *text, size_t len, const char *name, json_t **ret, struct err *e)
-{
-	const char *nul = memchr(text, '\0', len);
-
-	if (nul)
-		return err_set(e, ERR_STORE, -EBADMSG, "%s: NUL at byte %td", name, nul - text);
-	return json_parse_object(text, len, name, ret, e);
-}
-
 int docker_parse_hostconfig(const char *text, size_t len, const char *name, struct err *e)
 {
 	AUTO_JSON *root = NULL;
 
-	return parse(text, len, name, &root, e);
+	return json_parse_object(text, len, name, &root, e);
 }
 
 static int bad(const struct doc *d, const char *key, const char *reason, struct err *e)
@@ -150,7 +140,7 @@ int docker_parse_device(
 {
 	AUTO_JSON *root = NULL;
 	long long id = 0, size = 0;
-	int r = parse(text, len, name, &root, e);
+	int r = json_parse_object(text, len, name, &root, e);
 	struct doc d = {root, name};
 
 	if (r < 0)
@@ -274,7 +264,7 @@ int docker_parse_config(const char *text, size_t len, const char *name, struct c
 {
 	AUTO_JSON *root = NULL;
 	AUTO_FREE char *driver = NULL, *id = NULL;
-	int r = parse(text, len, name, &root, e);
+	int r = json_parse_object(text, len, name, &root, e);
 	struct doc d = {root, name};
 
 	if (r < 0)
@@ -305,7 +295,7 @@ int docker_parse_setup(
 {
 	AUTO_JSON *root = NULL;
 	AUTO_FREE char *device = NULL;
-	int r = parse(text, len, name, &root, e);
+	int r = json_parse_object(text, len, name, &root, e);
 	struct doc d = {root, name};
 
 	if (r == 0)
@@ -361,7 +351,7 @@ int docker_parse_daemon(
 	AUTO_JSON *root = NULL;
 	json_t *opts = NULL, *v;
 	size_t i;
-	int r = parse(text, len, name, &root, e);
+	int r = json_parse_object(text, len, name, &root, e);
 	struct doc d = {root, name};
 
 	if (r == 0)
