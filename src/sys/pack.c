@@ -276,6 +276,24 @@ static int content(
 	return 0;
 }
 
+/*
+ * A pax time is a decimal number (POSIX.1-2017, pax, "mtime"), but libarchive prints the seconds
+ * and behind them the nanoseconds, which count upwards also below zero: half a second before 1970
+ * comes out as -1.5.  So it is given the digits of the number.  The last second before 1970 would
+ * need
+ * "-0." and loses its fraction.
+ */
+static void set_mtime(struct archive_entry *ae, struct timespec t)
+{
+	if (t.tv_sec < 0 && t.tv_nsec > 0) {
+		bool last = t.tv_sec == -1;
+
+		t.tv_sec += last ? 0 : 1;
+		t.tv_nsec = last ? 0 : 1000000000 - t.tv_nsec;
+	}
+	archive_entry_set_mtime(ae, t.tv_sec, t.tv_nsec);
+}
+
 static void set_entry(struct pack *p, const struct pack_entry *entry, const char *first)
 {
 	const struct stat *st = entry->st;
@@ -286,7 +304,7 @@ static void set_entry(struct pack *p, const struct pack_entry *entry, const char
 	archive_entry_set_uid(ae, st->st_uid);
 	archive_entry_set_gid(ae, st->st_gid);
 	/* Access and change times differ between two snapshots of the same content. */
-	archive_entry_set_mtime(ae, st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+	set_mtime(ae, st->st_mtim);
 	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)) {
 		archive_entry_set_rdevmajor(ae, major(st->st_rdev));
 		archive_entry_set_rdevminor(ae, minor(st->st_rdev));

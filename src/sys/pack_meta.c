@@ -2,6 +2,7 @@
 #include "pack_meta.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,21 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* xfs lists each ACL a second time, in its own format.  The twin's name sorts before it. */
+static bool is_twin(const char *name, const char *const *before, size_t count)
+{
+	const char *twin = NULL;
+
+	if (strcmp(name, "trusted.SGI_ACL_FILE") == 0)
+		twin = "system.posix_acl_access";
+	else if (strcmp(name, "trusted.SGI_ACL_DEFAULT") == 0)
+		twin = "system.posix_acl_default";
+	for (size_t i = 0; twin && i < count; i++)
+		if (strcmp(before[i], twin) == 0)
+			return true;
+	return false;
+}
+
 void pack_xattrs(
 	const struct pack_entry *entry, const struct pack_xattr_ops *ops, struct trouble *t)
 {
@@ -70,6 +86,8 @@ void pack_xattrs(
 			order[count++] = n;
 	qsort(order, count, sizeof(*order), by_bytes);
 	for (size_t i = 0; i < count; i++) {
+		if (is_twin(order[i], order, i))
+			continue;
 		ssize_t n = get_value(entry, path, order[i], value);
 
 		if (n < 0)

@@ -190,9 +190,7 @@ tree() {
 			-printf '%i %p\0' | sort -z -k 2 | lines |
 			awk '{ i = $1; sub(/^[0-9]+ /, ""); g[i] = g[i] " = " $0; if (!(i in n)) { n[i] = ++c; o[c] = i } }
 				END { for (k = 1; k <= c; k++) print g[o[k]] }' >"$2.hard"
-		# xfs shows each ACL a second time as trusted.SGI_ACL_*; the ACL itself is compared.
-		xargs -0 getfattr -h -d -m - -e hex --absolute-names <"$2.names" 2>/dev/null |
-			grep -v "^trusted.SGI_ACL_" >"$2.xattr"
+		xargs -0 getfattr -h -d -m - -e hex --absolute-names <"$2.names" >"$2.xattr" 2>/dev/null
 		exit 0
 	)
 }
@@ -202,6 +200,8 @@ tree_count() { awk -v want="$2" 'substr($1, 1, length($1) - 3) == want { n++ } E
 
 # compare_trees NAME GOT WANTED: the five descriptions, xattrs included
 compare_trees() {
+	# xfs shows each ACL a second time; an archive has it once.
+	sed -i '/^trusted.SGI_ACL_/d' "$3.xattr"
 	same "$1: names, modes, owners, sizes, mtimes" "$3.meta" "$2.meta"
 	same "$1: symbolic links" "$3.links" "$2.links"
 	same "$1: contents" "$3.data" "$2.data"
