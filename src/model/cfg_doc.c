@@ -12,7 +12,16 @@ static void indent(struct strbuf *out, int depth)
 
 static void schema_text(struct strbuf *out, const struct cfg_key *k)
 {
-	strbuf_puts(out, "\"type\": \"string\"");
+	const char *pattern = k->type == CFG_NUM ? cfg_num_pattern(k->unit) : k->pattern;
+
+	if (k->type == CFG_NUM && k->unit == CFG_BOOL) {
+		strbuf_puts(out, "\"type\": \"boolean\"");
+		return;
+	}
+	/* A number without a unit is one in YAML too. */
+	strbuf_puts(out, k->type == CFG_NUM && (k->unit == CFG_COUNT || k->unit == CFG_BYTES)
+				 ? "\"type\": [\"string\", \"integer\"]"
+				 : "\"type\": \"string\"");
 	if (k->words) {
 		strbuf_puts(out, ", \"enum\": [");
 		for (const char *const *w = k->words; *w; w++) {
@@ -22,9 +31,9 @@ static void schema_text(struct strbuf *out, const struct cfg_key *k)
 		}
 		strbuf_puts(out, "]");
 	}
-	if (k->pattern) {
+	if (pattern) {
 		strbuf_puts(out, ", \"pattern\": ");
-		strbuf_json(out, k->pattern);
+		strbuf_json(out, pattern);
 	}
 }
 
@@ -59,7 +68,7 @@ static void schema_key(struct strbuf *out, const struct cfg_key *k, int depth)
 		indent(out, depth + 1);
 		strbuf_puts(out, "\"default\": ");
 		/* The default of a list is written so that it is JSON as well as YAML. */
-		if (k->type == CFG_LIST)
+		if (k->type == CFG_LIST || (k->type == CFG_NUM && k->unit == CFG_BOOL))
 			strbuf_puts(out, k->def);
 		else
 			strbuf_json(out, k->def);
@@ -116,31 +125,42 @@ static void sample_value(struct strbuf *out, const struct cfg_key *k)
 		strbuf_printf(out, "%s: %s\n", k->name, value);
 }
 
-static void sample_entry(struct strbuf *out, const struct cfg_key *keys, const char *margin)
+/* One setting; what is fine as it is for nearly everybody stands as a comment. */
+static void sample_key(struct strbuf *out, const struct cfg_key *k, const char *margin, char dash)
 {
-	for (const struct cfg_key *k = keys; k->name; k++) {
-		strbuf_printf(
-			out, "%s    # %s%s", margin, k->help, k->required ? "" : " (default: ");
-		strbuf_printf(out, "%s%s\n", k->required ? "" : k->def, k->required ? "" : ")");
-		strbuf_printf(out, "%s  %s ", margin, k == keys ? "-" : " ");
-		sample_value(out, k);
-	}
+	strbuf_printf(out, "%s  # %s", margin, k->help);
+	if (!k->required && k->sample)
+		strbuf_printf(out, " (default: %s)", k->def);
+	if (k->required || k->sample)
+		strbuf_printf(out, "\n%s%c ", margin, dash);
+	else
+		strbuf_printf(out, "\n%s  # ", margin);
+	sample_value(out, k);
 }
 
-static void sample(struct strbuf *out, const char *margin)
+static void sample(struct strbuf *out)
 {
 	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
-		strbuf_printf(out, "%s# %s\n%s%s:\n", margin, k->help, margin, k->name);
-		sample_entry(out, k->sub, margin);
-		if (k[1].name)
-			strbuf_puts(out, "\n");
+		if (k->type != CFG_MAPS)
+			continue;
+		strbuf_printf(out, "# %s\n%s:\n", k->help, k->name);
+		for (const struct cfg_key *row = k->sub; row->name; row++)
+			sample_key(out, row, "  ", row == k->sub ? '-' : ' ');
+		strbuf_puts(out, "\n");
+	}
+	strbuf_puts(out, "# For all jobs\n");
+	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
+		if (k->type == CFG_MAPS)
+			continue;
+		strbuf_printf(out, "# %s\n# ", k->help);
+		sample_value(out, k);
 	}
 }
 
 void cfg_doc_sample(struct strbuf *out)
 {
 	strbuf_puts(out, "# Configuration of thinark, see thinark.yaml(5).\n\n");
-	sample(out, "");
+	sample(out);
 }
 
 /* Text in roff: nothing in it is a request, an escape or a typographic sign. */
@@ -194,6 +214,8 @@ static void man_key(struct strbuf *out, const struct cfg_key *k)
 static void man_sections(struct strbuf *out)
 {
 	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
+		if (k->type != CFG_MAPS)
+			continue;
 		strbuf_puts(out, ".SH ");
 		for (const char *s = k->name; *s; s++)
 			strbuf_printf(out, "%c", *s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s);
@@ -206,13 +228,17 @@ static void man_sections(struct strbuf *out)
 		for (const struct cfg_key *row = k->sub; row->name; row++)
 			man_key(out, row);
 	}
+	strbuf_puts(out, ".SH GENERAL SETTINGS\nThese keys stand beside the lists.\n");
+	for (const struct cfg_key *k = cfg_keys; k->name; k++)
+		if (k->type != CFG_MAPS)
+			man_key(out, k);
 }
 
 static void man_sample(struct strbuf *out)
 {
 	struct strbuf text = {0};
 
-	sample(&text, "");
+	sample(&text);
 	strbuf_puts(out, ".SH EXAMPLES\n.nf\n");
 	for (const char *line = text.data; line && *line;) {
 		size_t len = strcspn(line, "\n");
