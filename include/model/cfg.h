@@ -19,6 +19,7 @@ struct cfg_strings {
 
 struct cfg_store {
 	char *name, *type, *root;
+	char *pool; /* dm name of its pool; empty: found by itself */
 };
 
 struct cfg_dest {

@@ -40,7 +40,8 @@ struct cfg_key {
 	const char *min_text, *max_text; /* the same as an operator would write it */
 	cfg_check_fn *check; /* of the text, or of each entry of a list; NULL: any text */
 	const char *pattern; /* the same as a JSON Schema pattern, as far as it can say it */
-	const char *sample;  /* value in the sample; NULL: the default */
+	const char *sample;  /* value in the sample; NULL: the default, as a comment */
+	bool rare;           /* a comment in the sample all the same */
 	const char *help;    /* starts with a capital, no full stop, at most 72 columns */
 };
 

@@ -129,9 +129,9 @@ static void sample_value(struct strbuf *out, const struct cfg_key *k)
 static void sample_key(struct strbuf *out, const struct cfg_key *k, const char *margin, char dash)
 {
 	strbuf_printf(out, "%s  # %s", margin, k->help);
-	if (!k->required && k->sample)
+	if (!k->required && k->sample && *k->def)
 		strbuf_printf(out, " (default: %s)", k->def);
-	if (k->required || k->sample)
+	if (k->required || (k->sample && !k->rare))
 		strbuf_printf(out, "\n%s%c ", margin, dash);
 	else
 		strbuf_printf(out, "\n%s  # ", margin);
@@ -202,7 +202,7 @@ static void man_key(struct strbuf *out, const struct cfg_key *k)
 		}
 		strbuf_puts(out, ".\n");
 	}
-	if (k->def) {
+	if (k->def && *k->def) {
 		strbuf_puts(out, "Default:\n.BR ");
 		/* One argument of the macro, whatever is in it. */
 		strbuf_puts(out, "\"");

@@ -21,6 +21,8 @@ const struct cfg_key cfg_store_keys[] = {
 	KEY_STR(struct cfg_store, root, .def = "/var/lib/docker", .sample = "/var/lib/docker",
 		.check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
+	KEY_STR(struct cfg_store, pool, .def = "", .sample = "docker-thinpool", .rare = true,
+		.help = "Name of the thin pool, where it is not found by itself"),
 	KEY_END,
 };
 

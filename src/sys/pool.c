@@ -140,6 +140,15 @@ static int find_pool(void *arg, const char *name, const struct dmdev_info *i,
 	return 1;
 }
 
+/* Any device of the engine will do: its names differ only behind the last hyphen. */
+static bool is_engine_device(const char *name, const char *expected)
+{
+	const char *hyphen = strrchr(expected, '-');
+	size_t prefix = hyphen ? (size_t)(hyphen - expected) + 1 : strlen(expected) + 1;
+
+	return strncmp(name, expected, prefix) == 0;
+}
+
 static int find_device(void *arg, const char *name, const struct dmdev_info *i,
 	const struct dmdev_target *t, struct err *e)
 {
@@ -147,7 +156,7 @@ static int find_device(void *arg, const char *name, const struct dmdev_info *i,
 
 	(void)i;
 	(void)e;
-	if (strcmp(t->type, "thin") != 0 || strcmp(name, f->ref->device_name) != 0)
+	if (strcmp(t->type, "thin") != 0 || !is_engine_device(name, f->ref->device_name))
 		return 0;
 	return sscanf(t->params, "%u:%u", &f->major, &f->minor) == 2;
 }
