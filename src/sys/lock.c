@@ -4,30 +4,55 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "clock.h"
 #include "scope.h"
+#include "stop.h"
 
-int lock_take(int *ret_fd, struct err *e)
+#define POLL_MS 100
+
+static int busy(int fd, const char *kind, const char *name, struct err *e)
 {
-	char pid[32] = "";
+	char owner[160] = "";
+	ssize_t n = pread(fd, owner, sizeof(owner) - 1, 0);
+
+	owner[n > 0 ? n : 0] = '\0';
+	owner[strcspn(owner, "\n")] = '\0';
+	return err_set(e, ERR_LOCKED, -EWOULDBLOCK, "%s '%s' is in use by %s", kind, name,
+		owner[0] ? owner : "another run");
+}
+
+int lock_take(const char *kind, const char *name, const char *what, unsigned wait_s, int *ret_fd,
+	struct err *e)
+{
+	const uint64_t deadline = clock_ns() + (uint64_t)wait_s * 1000000000u;
+	char path[320], owner[160], when[24];
 
 	(void)mkdir(LOCK_RUN_DIR, 0700);
-	AUTO_CLOSE int fd =
-		open(LOCK_RUN_DIR "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	(void)snprintf(path, sizeof(path), LOCK_RUN_DIR "/%s-%s.lock", kind, name);
+	for (char *c = path + sizeof(LOCK_RUN_DIR); *c; c++)
+		if (*c == '/')
+			*c = '_';
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return err_sys(e, ERR_FATAL, -errno, LOCK_RUN_DIR "/lock");
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
-
-		pid[n > 0 ? n : 0] = '\0';
-		return err_set(e, ERR_LOCKED, -EWOULDBLOCK, "another run is active (process %s)",
-			pid[0] ? pid : "unknown");
+		return err_sys(e, ERR_FATAL, -errno, "%s", path);
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_sys(e, ERR_FATAL, -errno, "%s", path);
+		if (stop_check(e) < 0)
+			return e->code;
+		if (clock_ns() >= deadline)
+			return busy(fd, kind, name, e);
+		clock_sleep_ms(POLL_MS);
 	}
-	int n = snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
-		return err_sys(e, ERR_FATAL, -errno, LOCK_RUN_DIR "/lock");
+	int n = snprintf(owner, sizeof(owner), "process %d, %.80s, since %s\n", (int)getpid(), what,
+		clock_rfc3339(time(NULL), when));
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, owner, (size_t)n, 0) != n)
+		return err_sys(e, ERR_FATAL, -errno, "%s", path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

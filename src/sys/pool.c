@@ -73,14 +73,17 @@ int pool_guard(const struct pool *p, struct err *e)
 			: s.mode == POOL_OUT_OF_DATA ? "out of data space"
 						     : "failed");
 	uint64_t free_data = s.data_total - s.data_used, free_meta = s.meta_total - s.meta_used;
-	if (free_data < s.data_total / 10 || free_data < p->low_water_blocks / 10)
+	if (free_data * 100 < s.data_total * p->limits.min_free_data)
 		return err_set(e, ERR_POOL, -ENOSPC,
-			"pool '%s' has only %" PRIu64 " of %" PRIu64 " data blocks free", p->name,
-			free_data, s.data_total);
-	if (free_meta < s.meta_total / 10 || free_meta < 2 * s.meta_low_water)
+			"pool '%s' has only %" PRIu64 " of %" PRIu64
+			" data blocks free, %u %% are wanted (pool_min_free_data)",
+			p->name, free_data, s.data_total, p->limits.min_free_data);
+	if (free_meta * 100 < s.meta_total * p->limits.min_free_metadata ||
+		free_meta < 2 * s.meta_low_water)
 		return err_set(e, ERR_POOL, -ENOSPC,
-			"pool '%s' has only %" PRIu64 " of %" PRIu64 " metadata blocks free",
-			p->name, free_meta, s.meta_total);
+			"pool '%s' has only %" PRIu64 " of %" PRIu64
+			" metadata blocks free, %u %% are wanted (pool_min_free_metadata)",
+			p->name, free_meta, s.meta_total, p->limits.min_free_metadata);
 	return 0;
 }
 
