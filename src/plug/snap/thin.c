@@ -145,6 +145,12 @@ static int verify(struct snap *s, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+static int no_origin(const struct snap *s, struct err *e)
+{
+	return err_set(e, ERR_STORE, -ENODATA, "thin %" PRIu32 " does not exist in pool '%s'",
+		s->entry.origin_id, s->pool->name);
+}
+
 int snap_prepare(const struct pool *pool, const struct container *c, uint32_t *next_id,
 	struct undo *u, struct snap *s, struct err *e)
 {
@@ -158,6 +164,9 @@ int snap_prepare(const struct pool *pool, const struct container *c, uint32_t *n
 	int r = check_origins(s, e);
 	if (r == 0)
 		r = pool_guard(pool, e);
+	/* One that is missing must not spoil the window of a whole group. */
+	if (r == 0 && n == 0)
+		r = pool_has_id(pool, c->thin_id, e) == 0 ? no_origin(s, e) : 0;
 	if (r == 0)
 		r = pick_id(s, next_id, e);
 	if (r == 0) {
@@ -209,10 +218,7 @@ int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, stru
 	struct snap *failed = snaps[window.failed];
 	if (r == -EEXIST)
 		undo_disarm(failed->undo, undo_id, failed); /* somebody else's */
-	if (r == -ENODATA)
-		return err_set(e, ERR_STORE, r, "thin %" PRIu32 " does not exist in pool '%s'",
-			failed->entry.origin_id, failed->pool->name);
-	return r;
+	return r == -ENODATA ? no_origin(failed, e) : r;
 }
 
 int snap_confirm(struct snap *s, struct err *e)
