@@ -17,8 +17,16 @@ struct cfg_strings {
 	size_t count;
 };
 
+/* One folder that stands for a container. */
+struct cfg_tree {
+	char *name, *path;
+};
+
 struct cfg_store {
-	char *name, *type, *root;
+	char *name, *type;
+	char *root;             /* NULL for types without one */
+	struct cfg_tree *trees; /* of type tree only */
+	size_t tree_count;
 };
 
 struct cfg_dest {

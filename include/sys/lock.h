@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One run at a time: flock on /run/thinark/lock; dies with the process. */
+/*
+ * One run at a time: flock on a file, which dies with the process.  Root's is /run/thinark/lock,
+ * other users' $XDG_RUNTIME_DIR/thinark.lock or $HOME/.thinark.lock.
+ */
 #pragma once
 
 #include "err.h"

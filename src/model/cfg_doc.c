@@ -80,7 +80,7 @@ static void schema_map(struct strbuf *out, const struct cfg_key *keys, int depth
 	indent(out, depth);
 	strbuf_puts(out, "\"required\": [");
 	for (const struct cfg_key *k = keys; k->name; k++) {
-		if (!k->required)
+		if (!k->required || k->only)
 			continue;
 		strbuf_puts(out, comma);
 		strbuf_json(out, k->name);
@@ -116,12 +116,47 @@ static void sample_value(struct strbuf *out, const struct cfg_key *k)
 		strbuf_printf(out, "%s: %s\n", k->name, value);
 }
 
+/* The type of the entry that the sample shows. */
+static const char *sample_type(const struct cfg_key *keys)
+{
+	for (; keys->name; keys++)
+		if (strcmp(keys->name, "type") == 0)
+			return keys->sample;
+	return NULL;
+}
+
+static void sample_help(struct strbuf *out, const struct cfg_key *k, const char *margin)
+{
+	strbuf_printf(out, "%s    # %s", margin, k->help);
+	if (k->def)
+		strbuf_printf(out, " (default: %s)", k->def);
+	strbuf_puts(out, "\n");
+}
+
+/* Keys of another type are shown as comments. */
+static void sample_other(struct strbuf *out, const struct cfg_key *k, const char *margin)
+{
+	strbuf_printf(
+		out, "%s    # (only type %s)\n%s    # %s:", margin, k->only[0], margin, k->name);
+	for (const struct cfg_key *row = k->sub; row && row->name; row++) {
+		strbuf_printf(out, "\n%s    #   %s ", margin, row == k->sub ? "-" : " ");
+		strbuf_printf(out, "%s: %s", row->name, row->sample ? row->sample : row->def);
+	}
+	if (!k->sub)
+		strbuf_printf(out, " %s", k->sample ? k->sample : k->def);
+	strbuf_puts(out, "\n");
+}
+
 static void sample_entry(struct strbuf *out, const struct cfg_key *keys, const char *margin)
 {
+	const char *type = sample_type(keys);
+
 	for (const struct cfg_key *k = keys; k->name; k++) {
-		strbuf_printf(
-			out, "%s    # %s%s", margin, k->help, k->required ? "" : " (default: ");
-		strbuf_printf(out, "%s%s\n", k->required ? "" : k->def, k->required ? "" : ")");
+		sample_help(out, k, margin);
+		if (!cfg_key_applies(k, type)) {
+			sample_other(out, k, margin);
+			continue;
+		}
 		strbuf_printf(out, "%s  %s ", margin, k == keys ? "-" : " ");
 		sample_value(out, k);
 	}
@@ -166,14 +201,35 @@ static void man_text(struct strbuf *out, const char *s)
 	}
 }
 
+static void man_only(struct strbuf *out, const struct cfg_key *k)
+{
+	strbuf_puts(out, "Only of type");
+	for (const char *const *w = k->only; *w; w++) {
+		strbuf_puts(out, w == k->only ? " " : ", ");
+		man_text(out, *w);
+	}
+	strbuf_puts(out, ".\n");
+}
+
 static void man_key(struct strbuf *out, const struct cfg_key *k)
 {
 	strbuf_puts(out, ".TP\n.B ");
 	man_text(out, k->name);
-	strbuf_printf(out, "\n%s%s.\n", k->type == CFG_LIST ? "List. " : "",
+	strbuf_printf(out, "\n%s%s.\n",
+		k->type == CFG_LIST   ? "List. "
+		: k->type == CFG_MAPS ? "List of maps. "
+				      : "",
 		k->required ? "Required" : "Optional");
+	if (k->only)
+		man_only(out, k);
 	man_text(out, k->help);
 	strbuf_puts(out, ".\n");
+	if (k->sub) {
+		strbuf_puts(out, "Each map has these keys:\n.RS\n");
+		for (const struct cfg_key *row = k->sub; row->name; row++)
+			man_key(out, row);
+		strbuf_puts(out, ".RE\n");
+	}
 	if (k->words) {
 		strbuf_puts(out, "One of:");
 		for (const char *const *w = k->words; *w; w++) {

@@ -23,7 +23,8 @@ struct batch {
 	struct ledger_entry pool_entry;
 	const struct pool_ref *pool_ref;
 	struct undo undo;
-	int code; /* exit code so far */
+	bool uses_pools; /* something selected is on a thin device */
+	int code;        /* exit code so far */
 	size_t selected, good, incomplete, failed;
 };
 
@@ -135,7 +136,7 @@ static void one_container(struct batch *b, const struct cfg_job *cfg, const stru
 		.cfg = cfg,
 		.dest = cfg_find_dest(b->o->cfg, cfg->destination),
 		.container = c,
-		.pool = &b->pool,
+		.pool = c->volume == VOLUME_THIN ? &b->pool : NULL,
 		.hostname = b->hostname,
 		.number = number,
 		.total = total};
@@ -153,7 +154,7 @@ static void one_container(struct batch *b, const struct cfg_job *cfg, const stru
 	}
 	if (r == 0 && c->problem)
 		r = err_set(&e, ERR_STORE, -EINVAL, "%s", c->problem);
-	if (r == 0)
+	if (r == 0 && c->volume == VOLUME_THIN)
 		r = enter_pool(b, &c->pool, &e);
 	if (r == 0)
 		r = job_run(&j, &e);
@@ -212,6 +213,19 @@ static void sweep_destinations(const struct cfg *cfg)
 	}
 }
 
+/* Is a thin device among what the jobs of this run select? */
+static bool has_thin(const struct batch *b)
+{
+	for (size_t i = 0; i < b->o->cfg->job_count; i++)
+		for (size_t k = 0; k < b->list.count; k++)
+			if (b->list.items[k].volume == VOLUME_THIN &&
+				is_wanted_job(b->o, &b->o->cfg->jobs[i]) &&
+				plan_selects(&b->o->cfg->jobs[i], &b->list.items[k]))
+				return true;
+	return false;
+}
+
+/* Folders need nothing of the host: neither device mapper nor mounts, nor the rights for them. */
 static int prepare(struct batch *b, int *lock, struct err *e)
 {
 	size_t left = 0;
@@ -219,18 +233,23 @@ static int prepare(struct batch *b, int *lock, struct err *e)
 	if (gethostname(b->hostname, sizeof(b->hostname) - 1) < 0)
 		(void)snprintf(b->hostname, sizeof(b->hostname), "localhost");
 	int r = check_job_names(b->o, e);
-	if (r < 0 || b->o->dry_run)
-		return r;
-	stop_init();
-	r = dmdev_init(e);
-	if (r == 0)
+	if (r == 0 && !b->o->dry_run)
 		r = lock_take(lock, e);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	b->code = list_stores(b->o->cfg, &b->list);
+	if (b->o->dry_run)
+		return 0;
+	stop_init();
+	b->uses_pools = has_thin(b);
+	if (b->uses_pools)
+		r = dmdev_init(e);
+	if (r == 0 && b->uses_pools)
 		r = recover_entries(NULL, &left, e);
 	if (r < 0)
 		return r;
 	sweep_destinations(b->o->cfg);
-	return view_isolate(e);
+	return b->uses_pools ? view_isolate(e) : 0;
 }
 
 static void summary(const struct batch *b, uint64_t started)
@@ -270,9 +289,9 @@ int run_batch(const struct run_options *o)
 
 	if (prepare(&b, &lock, &e) < 0) {
 		report_error(o, "run", &e);
+		container_list_done(&b.list);
 		return err_exit_code(e.kind);
 	}
-	b.code = list_stores(o->cfg, &b.list);
 	for (size_t i = 0; i < o->cfg->job_count && !stop_asked(); i++)
 		if (is_wanted_job(o, &o->cfg->jobs[i]))
 			one_job(&b, &o->cfg->jobs[i]);
@@ -281,7 +300,7 @@ int run_batch(const struct run_options *o)
 		b.code = EXIT_INTERRUPTED;
 	if (b.selected == 0)
 		b.code = exit_worst(b.code, EXIT_NOTHING);
-	if (!o->dry_run && entries_left())
+	if (b.uses_pools && entries_left())
 		b.code = exit_worst(b.code, EXIT_LEFTOVER);
 	summary(&b, started);
 	container_list_done(&b.list);

@@ -2,6 +2,7 @@
 #include "job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "clock.h"
@@ -54,7 +55,17 @@ static int stage_mount(struct job *j, struct err *e)
 			r = view_mount(j->snap.node, j->fs_type, e);
 	}
 	/* From here a killed run loses mount and device by itself; only the id stays. */
-	return r < 0 ? r : dmdev_remove_deferred(j->snap.entry.device, e);
+	if (r == 0)
+		r = dmdev_remove_deferred(j->snap.entry.device, e);
+	return r < 0 ? r : view_open(j->container->subdir ? j->container->subdir : "", &j->root, e);
+}
+
+/* A folder is read as it is. */
+static int stage_open(struct job *j, struct err *e)
+{
+	j->time = time(NULL);
+	j->root = open(j->container->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return j->root < 0 ? err_sys(e, ERR_SOURCE, -errno, "%s", j->container->path) : 0;
 }
 
 static int undo_writer(void *arg, struct err *e)
@@ -65,12 +76,12 @@ static int undo_writer(void *arg, struct err *e)
 	return w ? j->dest_ops->abort(w, e) : 0;
 }
 
-static int stream(struct job *j, int root, struct frames *f, struct pack *p, struct err *e)
+static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
 {
 	const struct walk_options o = {.exclude = &j->cfg->exclude_patterns,
 		.progress = report_progress,
 		.progress_arg = j};
-	int r = walk_tree(root, &o, p, &j->trouble, e);
+	int r = walk_tree(j->root, &o, p, &j->trouble, e);
 
 	if (r == 0)
 		r = pack_finish(p, e);
@@ -87,21 +98,17 @@ static int stream(struct job *j, int root, struct frames *f, struct pack *p, str
 
 static int stage_archive(struct job *j, struct err *e)
 {
-	AUTO_CLOSE int root = -1;
 	struct frames *f = NULL;
 	struct pack *p = NULL;
-	int r = view_open(j->container->subdir ? j->container->subdir : "", &root, e);
 
-	if (r < 0)
-		return r;
 	undo_arm(&j->undo, "unfinished archive", undo_writer, j);
-	r = j->dest_ops->begin(j->dest, j->name, &j->writer, e);
+	int r = j->dest_ops->begin(j->dest, j->name, &j->writer, e);
 	if (r == 0)
 		r = frames_new(j->dest_ops->sink(j->writer), j->cfg->zstd_level, &f, e);
 	if (r == 0)
 		r = pack_new(f, &p, e);
 	if (r == 0)
-		r = stream(j, root, f, p, e);
+		r = stream(j, f, p, e);
 	pack_free(p);
 	frames_free(f);
 	return r;
@@ -121,11 +128,11 @@ static int stage_seal(struct job *j, struct err *e)
 		.hostname = j->hostname,
 		.created = clock_rfc3339(j->time, created),
 		.archive = file.data,
-		.pool_name = j->pool->name,
+		.pool_name = j->pool ? j->pool->name : NULL,
 		.origin_thin_id = j->container->thin_id,
 		.snap_thin_id = j->snap.entry.thin_id,
 		.pool_transaction = j->snap.status.transaction,
-		.pool_block_bytes = (uint64_t)j->pool->block_sectors * 512,
+		.pool_block_bytes = j->pool ? (uint64_t)j->pool->block_sectors * 512 : 0,
 		.mapped_bytes = j->mapped_bytes,
 		.pool_time = j->snap.pool_time,
 		.was_active = j->snap.was_active,
@@ -157,14 +164,19 @@ static int stage_seal(struct job *j, struct err *e)
 	return r;
 }
 
+#define FOR(kind) (1u << (kind))
+#define FOR_ALL (~0u)
+
 static const struct stage {
 	const char *name;
+	unsigned volumes; /* kinds of volume that it is for */
 	int (*run)(struct job *j, struct err *e);
 } stages[] = {
-	{"snapshot", stage_snapshot},
-	{"mount", stage_mount},
-	{"archive", stage_archive},
-	{"seal", stage_seal},
+	{"snapshot", FOR(VOLUME_THIN), stage_snapshot},
+	{"mount", FOR(VOLUME_THIN), stage_mount},
+	{"open", FOR(VOLUME_FOLDER), stage_open},
+	{"archive", FOR_ALL, stage_archive},
+	{"seal", FOR_ALL, stage_seal},
 };
 
 int job_run(struct job *j, struct err *e)
@@ -173,14 +185,19 @@ int job_run(struct job *j, struct err *e)
 	struct err left = {0};
 	int r = 0;
 
+	j->root = -1;
 	j->started_ns = clock_ns();
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(stages); i++) {
+		if (!(stages[i].volumes & FOR(j->container->volume)))
+			continue;
 		r = stop_check(e);
 		if (r == 0)
 			r = stages[i].run(j, e);
 		if (r < 0)
 			(void)err_add(e, "%s", stages[i].name);
 	}
+	if (j->root >= 0)
+		(void)close(TAKE_FD(j->root)); /* or the mount would be busy */
 	int u = undo_to(&j->undo, mark, &left);
 	if (u < 0) {
 		/* What is left on the host weighs more than what failed before it. */
