@@ -17,9 +17,17 @@ struct cfg_strings {
 	size_t count;
 };
 
+/* One folder that stands for a container. */
+struct cfg_tree {
+	char *name, *path;
+};
+
 struct cfg_store {
-	char *name, *type, *root;
-	char *pool; /* dm name of its pool; empty: found by itself */
+	char *name, *type;
+	char *root;             /* NULL for types without one */
+	char *pool;             /* dm name of its pool; empty or NULL: found by itself */
+	struct cfg_tree *trees; /* of type tree only */
+	size_t tree_count;
 };
 
 struct cfg_dest {

@@ -31,6 +31,7 @@ struct cfg_key {
 	size_t count_at;           /* CFG_MAPS: offset of the number of entries */
 	size_t size;               /* CFG_MAPS: size of one entry */
 	const struct cfg_key *sub; /* CFG_MAPS: rows of one entry */
+	const char *const *only;   /* values of "type" of the map that have this key; NULL: all */
 	bool required;
 	bool filled;              /* a list that needs an entry */
 	const char *def;          /* default as the operator would write it; NULL if required */
@@ -85,9 +86,13 @@ struct cfg_key {
 #define CFG_KEYS_MAX 32 /* rows of one table */
 
 extern const struct cfg_key cfg_keys[]; /* the top level of the file */
+extern const struct cfg_key cfg_tree_keys[];
 extern const struct cfg_key cfg_store_keys[];
 extern const struct cfg_key cfg_dest_keys[];
 extern const struct cfg_key cfg_job_keys[];
+
+/* Has a map of this type the row?  type may be NULL: nobody knows yet. */
+bool cfg_key_applies(const struct cfg_key *k, const char *type);
 
 /* "zstd" or "zstd,LEVEL": the level, or -EINVAL with a reason (which may be NULL). */
 int cfg_zstd_level(const char *text, char *reason, size_t reason_size);

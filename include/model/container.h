@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a store lists: one container and the thin device that holds its root file system. */
+/* What a store lists: one container and the volume that holds its root file system. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,6 +26,12 @@ struct pool_ref {
 	char *device_name;
 };
 
+/* What the root file system is on, and so what has to be done to read it. */
+enum volume_kind {
+	VOLUME_THIN,   /* a thin device: pool, thin_id, size_bytes and subdir tell which */
+	VOLUME_FOLDER, /* the folder at path, read as it is; it may change meanwhile */
+};
+
 /* All strings are owned by the container (container_done).  Unknown ones are NULL. */
 struct container {
 	char *store; /* name of the store in the configuration */
@@ -38,10 +44,12 @@ struct container {
 	size_t label_count;
 	char *config_json;     /* the engine's own configuration, verbatim: config.v2.json */
 	char *hostconfig_json; /* hostconfig.json, verbatim */
+	enum volume_kind volume;
 	struct pool_ref pool;
 	uint32_t thin_id;
 	uint64_t size_bytes; /* virtual size of the thin device */
 	char *subdir;        /* folder in the file system that is the container's '/': "rootfs" */
+	char *path;          /* VOLUME_FOLDER: absolute */
 	char *problem;       /* why this container cannot be archived; NULL: it can */
 };
 

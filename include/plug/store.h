@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A store answers only: which containers are there, and which thin device is each one's root.
- * It reads the engine's state from disk, takes no snapshot, touches no device, writes nothing.
+ * A store answers only: which containers are there, and which thin device or folder is each one's
+ * root. It reads the engine's state from disk, takes no snapshot, touches no device, writes
+ * nothing.
  */
 #pragma once
 
@@ -23,6 +24,6 @@ struct store_ops {
 		struct err *e);
 };
 
-extern const struct store_ops store_docker;
+extern const struct store_ops store_docker, store_tree;
 /* NULL when there is none. */
 const struct store_ops *store_find(const char *type);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run at a time on each pool and each destination: flock on /run/thinark/KIND-NAME.lock, which
- * dies with the process.  The file is never unlinked and says who holds it.
+ * One run at a time on each pool and each destination: flock on KIND-NAME.lock, which dies with the
+ * process.  Root's lie in /run/thinark, other users' in $XDG_RUNTIME_DIR or as dot-files in $HOME.
+ * The file is never unlinked and says who holds it.
  */
 #pragma once
 

@@ -224,6 +224,16 @@ static void check_job(const struct cfg_node *job, const struct names *stores,
 	report_missing(dests, cfg_node_get(job, "destination"), "destination", "destination", m);
 }
 
+static void check_trees(const struct cfg_node *stores, struct cfg_mistakes *m)
+{
+	for (size_t i = 0; stores && stores->kind == NODE_LIST && i < stores->count; i++) {
+		struct names n = collect(cfg_node_get(stores->items[i], "trees"), "name", m);
+
+		report_twice(&n, "name", m);
+		free(n.items);
+	}
+}
+
 void cfg_cross_check(const struct cfg_node *root, struct cfg_mistakes *m)
 {
 	const struct cfg_node *list = cfg_node_get(root, "jobs");
@@ -232,6 +242,7 @@ void cfg_cross_check(const struct cfg_node *root, struct cfg_mistakes *m)
 	struct names jobs = collect(list, "name", m);
 
 	report_twice(&stores, "name", m);
+	check_trees(cfg_node_get(root, "stores"), m);
 	report_twice(&dests, "name", m);
 	report_twice(&jobs, "name", m);
 	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)

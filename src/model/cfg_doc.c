@@ -89,7 +89,7 @@ static void schema_map(struct strbuf *out, const struct cfg_key *keys, int depth
 	indent(out, depth);
 	strbuf_puts(out, "\"required\": [");
 	for (const struct cfg_key *k = keys; k->name; k++) {
-		if (!k->required)
+		if (!k->required || k->only)
 			continue;
 		strbuf_puts(out, comma);
 		strbuf_json(out, k->name);
@@ -125,17 +125,44 @@ static void sample_value(struct strbuf *out, const struct cfg_key *k)
 		strbuf_printf(out, "%s: %s\n", k->name, value);
 }
 
-/* One setting; what is fine as it is for nearly everybody stands as a comment. */
-static void sample_key(struct strbuf *out, const struct cfg_key *k, const char *margin, char dash)
+/* The type of the entry that the sample shows. */
+static const char *sample_type(const struct cfg_key *keys)
 {
+	for (; keys->name; keys++)
+		if (strcmp(keys->name, "type") == 0)
+			return keys->sample;
+	return NULL;
+}
+
+/* A list of maps below a row, with one entry. */
+static void sample_sub(struct strbuf *out, const struct cfg_key *k, const char *margin)
+{
+	strbuf_printf(out, "%s:\n", k->name);
+	for (const struct cfg_key *row = k->sub; row->name; row++) {
+		strbuf_printf(out, "%s  %c ", margin, row == k->sub ? '-' : ' ');
+		sample_value(out, row);
+	}
+}
+
+/* One setting; what is fine as it is for nearly everybody, or of another type, is a comment. */
+static void sample_key(struct strbuf *out, const struct cfg_key *k, const char *type,
+	const char *margin, char dash)
+{
+	const bool applies = cfg_key_applies(k, type);
+
 	strbuf_printf(out, "%s  # %s", margin, k->help);
 	if (!k->required && k->sample && *k->def)
 		strbuf_printf(out, " (default: %s)", k->def);
-	if (k->required || (k->sample && !k->rare))
+	if (!applies)
+		strbuf_printf(out, " (only type %s)", k->only[0]);
+	if (applies && (k->required || (k->sample && !k->rare)))
 		strbuf_printf(out, "\n%s%c ", margin, dash);
 	else
 		strbuf_printf(out, "\n%s  # ", margin);
-	sample_value(out, k);
+	if (k->sub)
+		sample_sub(out, k, "    # ");
+	else
+		sample_value(out, k);
 }
 
 static void sample(struct strbuf *out)
@@ -145,7 +172,7 @@ static void sample(struct strbuf *out)
 			continue;
 		strbuf_printf(out, "# %s\n%s:\n", k->help, k->name);
 		for (const struct cfg_key *row = k->sub; row->name; row++)
-			sample_key(out, row, "  ", row == k->sub ? '-' : ' ');
+			sample_key(out, row, sample_type(k->sub), "  ", row == k->sub ? '-' : ' ');
 		strbuf_puts(out, "\n");
 	}
 	strbuf_puts(out, "# For all jobs\n");
@@ -186,14 +213,35 @@ static void man_text(struct strbuf *out, const char *s)
 	}
 }
 
+static void man_only(struct strbuf *out, const struct cfg_key *k)
+{
+	strbuf_puts(out, "Only of type");
+	for (const char *const *w = k->only; *w; w++) {
+		strbuf_puts(out, w == k->only ? " " : ", ");
+		man_text(out, *w);
+	}
+	strbuf_puts(out, ".\n");
+}
+
 static void man_key(struct strbuf *out, const struct cfg_key *k)
 {
 	strbuf_puts(out, ".TP\n.B ");
 	man_text(out, k->name);
-	strbuf_printf(out, "\n%s%s.\n", k->type == CFG_LIST ? "List. " : "",
+	strbuf_printf(out, "\n%s%s.\n",
+		k->type == CFG_LIST   ? "List. "
+		: k->type == CFG_MAPS ? "List of maps. "
+				      : "",
 		k->required ? "Required" : "Optional");
+	if (k->only)
+		man_only(out, k);
 	man_text(out, k->help);
 	strbuf_puts(out, ".\n");
+	if (k->sub) {
+		strbuf_puts(out, "Each map has these keys:\n.RS\n");
+		for (const struct cfg_key *row = k->sub; row->name; row++)
+			man_key(out, row);
+		strbuf_puts(out, ".RE\n");
+	}
 	if (k->words) {
 		strbuf_puts(out, "One of:");
 		for (const char *const *w = k->words; *w; w++) {

@@ -14,6 +14,26 @@ static const struct cfg_key *find_key(const struct cfg_key *keys, const char *na
 	return NULL;
 }
 
+bool cfg_key_applies(const struct cfg_key *k, const char *type)
+{
+	for (const char *const *w = k->only; type && w && *w; w++)
+		if (strcmp(*w, type) == 0)
+			return true;
+	return !type || !k->only;
+}
+
+/* The map's type as far as the rows know it, else NULL. */
+static const char *type_of(const struct cfg_node *map, const struct cfg_key *keys)
+{
+	const struct cfg_key *k = find_key(keys, "type");
+	const struct cfg_node *n = k ? cfg_node_get(map, "type") : NULL;
+
+	for (const char *const *w = n && n->text ? k->words : NULL; w && *w; w++)
+		if (strcmp(*w, n->text) == 0)
+			return *w;
+	return NULL;
+}
+
 static void unknown_key(
 	const struct cfg_node *key, const struct cfg_key *keys, struct cfg_mistakes *m)
 {
@@ -179,6 +199,7 @@ void cfg_fill(
 	const struct cfg_node *map, const struct cfg_key *keys, void *to, struct cfg_mistakes *m)
 {
 	const struct cfg_node *seen[CFG_KEYS_MAX] = {0};
+	const char *type = map->kind == NODE_MAP ? type_of(map, keys) : NULL;
 
 	if (map->kind != NODE_MAP) {
 		if (map->kind != NODE_BAD)
@@ -199,14 +220,18 @@ void cfg_fill(
 		} else if (seen[k - keys]) {
 			cfg_mistake(m, key, k->name, "given twice, first on line %zu",
 				seen[k - keys]->line);
+		} else if (!cfg_key_applies(k, type)) {
+			cfg_mistake(m, key, k->name, "is no key of type '%s'", type);
 		} else {
 			seen[k - keys] = key;
 			fill_value(k, map->items[i + 1], to, m);
 		}
 	}
 	for (const struct cfg_key *k = keys; k->name; k++) {
-		if (seen[k - keys])
+		if (seen[k - keys] || !cfg_key_applies(k, type))
 			continue;
+		if (k->required && k->only && !type)
+			continue; /* the type is a mistake, and was reported */
 		if (k->required)
 			cfg_mistake(m, map, k->name, "missing, a value is required");
 		else if (k->def)

@@ -6,11 +6,23 @@
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 #define PATH_PATTERN "^/"
 
-static const char *const store_types[] = {"docker", NULL};
+static const char *const store_types[] = {"docker", "tree", NULL};
+static const char *const rooted[] = {"docker", NULL};
+static const char *const listed[] = {"tree", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
 static const char *const limit_actions[] = {"continue", "stop", NULL};
 static const char *const io_classes[] = {"best-effort", "idle", NULL};
+
+const struct cfg_key cfg_tree_keys[] = {
+	KEY_STR(struct cfg_tree, name, .required = true, .check = cfg_check_name,
+		.pattern = NAME_PATTERN, .sample = "rootfs",
+		.help = "Name of the container that the folder stands for"),
+	KEY_STR(struct cfg_tree, path, .required = true, .check = cfg_check_path,
+		.pattern = PATH_PATTERN, .sample = "/mnt/rootfs",
+		.help = "The folder; it is read as it is, without a snapshot"),
+	KEY_END,
+};
 
 const struct cfg_key cfg_store_keys[] = {
 	KEY_STR(struct cfg_store, name, .required = true, .check = cfg_check_name,
@@ -18,11 +30,14 @@ const struct cfg_key cfg_store_keys[] = {
 		.help = "Name of the store, used by jobs"),
 	KEY_ENUM(struct cfg_store, type, store_types, .required = true, .sample = "docker",
 		.help = "Kind of container engine"),
-	KEY_STR(struct cfg_store, root, .def = "/var/lib/docker", .sample = "/var/lib/docker",
-		.check = cfg_check_path, .pattern = PATH_PATTERN,
+	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/docker",
+		.sample = "/var/lib/docker", .check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
-	KEY_STR(struct cfg_store, pool, .def = "", .sample = "docker-thinpool", .rare = true,
-		.help = "Name of the thin pool, where it is not found by itself"),
+	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
+		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
+	KEY_MAPS(struct cfg_store, "trees", trees, tree_count, struct cfg_tree, cfg_tree_keys,
+		.only = listed, .required = true, .filled = true,
+		.help = "Folders, each of which is archived as one container"),
 	KEY_END,
 };
 

@@ -4,13 +4,13 @@
  *   format, version, program, created, hostname, job
  *   archive {file, bytes, sha256, tar_bytes, compression}
  *   container {store, id, name, image, image_id, state, labels, config, hostconfig}
- *   snapshot {pool, origin_thin_id, thin_id, pool_transaction, pool_time, pool_block_bytes,
- *             mapped_bytes, size_bytes, was_active, freeze, window_ms, fs_type, mount_mode}
- *   counts {entries, files, dirs, symlinks, hardlinks, devices, fifos, sockets_skipped, excluded,
- *           content_bytes}
- *   complete, unreadable_count, unreadable [{path, path_b64, what, error}]
- * Unknown values are null.  Text that is no UTF-8 is shown with U+FFFD; a path has its exact
- * bytes in path_b64 then.
+ *   source {kind, path}: kind is "thin" or "folder"
+ *   snapshot (null unless the source is a thin device) {pool, origin_thin_id, thin_id,
+ * pool_transaction, pool_time, pool_block_bytes, mapped_bytes, size_bytes, was_active, freeze,
+ * window_ms, fs_type, mount_mode} counts {entries, files, dirs, symlinks, hardlinks, devices,
+ * fifos, sockets_skipped, excluded, content_bytes} complete, unreadable_count, unreadable [{path,
+ * path_b64, what, error}] Unknown values are null.  Text that is no UTF-8 is shown with U+FFFD; a
+ * path has its exact bytes in path_b64 then.
  */
 #include "manifest.h"
 
@@ -103,8 +103,16 @@ static json_t *container(const struct container *c)
 		verbatim(c->config_json), "hostconfig", verbatim(c->hostconfig_json));
 }
 
+static json_t *source(const struct container *c)
+{
+	return json_pack("{s:s, s:o}", "kind", c->volume == VOLUME_FOLDER ? "folder" : "thin",
+		"path", text(c->path));
+}
+
 static json_t *snapshot(const struct manifest *m)
 {
+	if (m->container->volume != VOLUME_THIN)
+		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:f, s:o, s:o}",
 		"pool", text(m->pool_name), "origin_thin_id", number(m->origin_thin_id), "thin_id",
 		number(m->snap_thin_id), "pool_transaction", number(m->pool_transaction),
@@ -158,13 +166,13 @@ static int append(const char *data, size_t len, void *arg)
 int manifest_write(const struct manifest *m, struct strbuf *out, struct err *e)
 {
 	uint64_t bad = m->trouble ? m->trouble->count : 0;
-	AUTO_JSON *j =
-		json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}",
-			"format", "thinark-manifest", "version", 1, "program", THINARK_VERSION,
-			"created", text(m->created), "hostname", text(m->hostname), "job",
-			text(m->job), "archive", archive(m), "container", container(m->container),
-			"snapshot", snapshot(m), "counts", counts(m), "complete", bad == 0,
-			"unreadable_count", number(bad), "unreadable", unreadable(m->trouble));
+	AUTO_JSON *j = json_pack(
+		"{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "format",
+		"thinark-manifest", "version", 1, "program", THINARK_VERSION, "created",
+		text(m->created), "hostname", text(m->hostname), "job", text(m->job), "archive",
+		archive(m), "container", container(m->container), "source", source(m->container),
+		"snapshot", snapshot(m), "counts", counts(m), "complete", bad == 0,
+		"unreadable_count", number(bad), "unreadable", unreadable(m->trouble));
 
 	/* Packing fails only without memory: every text above is valid UTF-8. */
 	if (!j || json_dump_callback(j, append, out, JSON_INDENT(2)) < 0)

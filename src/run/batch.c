@@ -18,7 +18,8 @@ struct batch {
 	const struct run_options *o;
 	char hostname[256];
 	struct container_list list;
-	int code; /* exit code so far */
+	bool uses_pools; /* something selected is on a thin device */
+	int code;        /* exit code so far */
 	size_t selected, good, incomplete, failed;
 };
 
@@ -85,7 +86,8 @@ static int open_job(struct round *r, size_t number, struct job *j, struct err *e
 		.container = c,
 		.hostname = b->hostname,
 		.number = number + 1,
-		.total = r->count};
+		.total = r->count,
+		.root = -1};
 	int ret = naming_expand(r->cfg->archive_name_format, &naming, &j->name, e);
 	if (b->o->dry_run)
 		return ret;
@@ -93,9 +95,9 @@ static int open_job(struct round *r, size_t number, struct job *j, struct err *e
 		ret = err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", r->ended);
 	if (ret == 0 && c->problem)
 		ret = err_set(e, ERR_STORE, -EINVAL, "%s", c->problem);
-	if (ret == 0)
+	if (ret == 0 && c->volume == VOLUME_THIN)
 		ret = pools_enter(&r->pools, &c->pool, &use, e);
-	if (ret == 0) {
+	if (use) {
 		j->pool = &use->pool;
 		j->next_id = &use->next_id;
 	}
@@ -128,7 +130,8 @@ static void one_by_one(struct round *r)
 		int ret = open_job(r, i, &j, &e);
 
 		if (ret == 0 && !r->b->o->dry_run) {
-			*j.next_id = SNAP_ID_TOP;
+			if (j.next_id)
+				*j.next_id = SNAP_ID_TOP;
 			ret = job_run(&j, &e);
 		}
 		close_job(r, &j, ret, &e);
@@ -246,6 +249,19 @@ int list_stores(const struct cfg *cfg, struct container_list *list)
 	return code;
 }
 
+/* Is a thin device among what the jobs of this run select? */
+static bool has_thin(const struct batch *b)
+{
+	for (size_t i = 0; i < b->o->cfg->job_count; i++)
+		for (size_t k = 0; k < b->list.count; k++)
+			if (b->list.items[k].volume == VOLUME_THIN &&
+				is_wanted_job(b->o, &b->o->cfg->jobs[i]) &&
+				plan_selects(&b->o->cfg->jobs[i], &b->list.items[k]))
+				return true;
+	return false;
+}
+
+/* Folders need nothing of the host: neither device mapper nor mounts, nor the rights for them. */
 static int prepare(struct batch *b, struct err *e)
 {
 	const struct cfg *cfg = b->o->cfg;
@@ -254,10 +270,16 @@ static int prepare(struct batch *b, struct err *e)
 	if (gethostname(b->hostname, sizeof(b->hostname) - 1) < 0)
 		(void)snprintf(b->hostname, sizeof(b->hostname), "localhost");
 	int r = check_job_names(b->o, e);
-	if (r < 0 || b->o->dry_run)
+	if (r < 0)
 		return r;
+	b->code = list_stores(cfg, &b->list);
+	if (b->o->dry_run)
+		return 0;
 	stop_init();
 	manners_apply((int)cfg->nice, strcmp(cfg->io_class, "idle") == 0);
+	b->uses_pools = has_thin(b);
+	if (!b->uses_pools)
+		return 0;
 	r = dmdev_init(e);
 	if (r == 0)
 		r = recover_entries(NULL, &left, e);
@@ -300,9 +322,9 @@ int run_batch(const struct run_options *o)
 
 	if (prepare(&b, &e) < 0) {
 		report_error(o, "run", &e);
+		container_list_done(&b.list);
 		return err_exit_code(e.kind);
 	}
-	b.code = list_stores(o->cfg, &b.list);
 	for (size_t i = 0; i < o->cfg->job_count && !stop_asked(); i++)
 		if (is_wanted_job(o, &o->cfg->jobs[i]))
 			one_job(&b, &o->cfg->jobs[i]);
@@ -310,7 +332,7 @@ int run_batch(const struct run_options *o)
 		b.code = EXIT_INTERRUPTED;
 	if (b.selected == 0)
 		b.code = exit_worst(b.code, EXIT_NOTHING);
-	if (!o->dry_run && entries_left())
+	if (b.uses_pools && entries_left())
 		b.code = exit_worst(b.code, EXIT_LEFTOVER);
 	summary(&b, started);
 	container_list_done(&b.list);

@@ -2,6 +2,7 @@
 #include "job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "clock.h"
@@ -66,7 +67,17 @@ static int stage_mount(struct job *j, struct err *e)
 			r = view_mount(j->snap.node, j->fs_type, e);
 	}
 	/* From here a killed run loses mount and device by itself; only the id stays. */
-	return r < 0 ? r : dmdev_remove_deferred(j->snap.entry.device, e);
+	if (r == 0)
+		r = dmdev_remove_deferred(j->snap.entry.device, e);
+	return r < 0 ? r : view_open(j->container->subdir ? j->container->subdir : "", &j->root, e);
+}
+
+/* A folder is read as it is. */
+static int stage_open(struct job *j, struct err *e)
+{
+	j->time = time(NULL);
+	j->root = open(j->container->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return j->root < 0 ? err_sys(e, ERR_SOURCE, -errno, "%s", j->container->path) : 0;
 }
 
 static int undo_writer(void *arg, struct err *e)
@@ -77,12 +88,12 @@ static int undo_writer(void *arg, struct err *e)
 	return w ? j->dest_ops->abort(w, e) : 0;
 }
 
-static int stream(struct job *j, int root, struct frames *f, struct pack *p, struct err *e)
+static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
 {
 	const struct walk_options o = {.exclude = &j->cfg->exclude_patterns,
 		.progress = report_progress,
 		.progress_arg = j};
-	int r = walk_tree(root, &o, p, &j->trouble, e);
+	int r = walk_tree(j->root, &o, p, &j->trouble, e);
 
 	if (r == 0)
 		r = pack_finish(p, e);
@@ -99,25 +110,24 @@ static int stream(struct job *j, int root, struct frames *f, struct pack *p, str
 
 static int stage_archive(struct job *j, struct err *e)
 {
-	AUTO_CLOSE int root = -1;
 	struct frames *f = NULL;
 	struct pack *p = NULL;
-	int r = view_open(j->container->subdir ? j->container->subdir : "", &root, e);
 
-	if (r < 0)
-		return r;
 	undo_arm(&j->undo, "unfinished archive", undo_writer, j);
-	r = j->dest_ops->begin(j->dest, j->name, &j->writer, e);
+	int r = j->dest_ops->begin(j->dest, j->name, &j->writer, e);
 	if (r == 0)
 		r = frames_new(j->dest_ops->sink(j->writer), j->cfg->zstd_level, &f, e);
 	if (r == 0)
 		r = pack_new(f, &p, e);
 	if (r == 0) {
 		struct damage damage;
+		const bool is_ours = j->container->volume == VOLUME_THIN;
 
-		damage_begin(&damage, j->snap.node, VIEW_DIR);
-		r = stream(j, root, f, p, e);
-		damage_end(&damage, &j->trouble);
+		if (is_ours)
+			damage_begin(&damage, j->snap.node, VIEW_DIR);
+		r = stream(j, f, p, e);
+		if (is_ours)
+			damage_end(&damage, &j->trouble);
 	}
 	pack_free(p);
 	frames_free(f);
@@ -138,11 +148,11 @@ static int stage_seal(struct job *j, struct err *e)
 		.hostname = j->hostname,
 		.created = clock_rfc3339(j->time, created),
 		.archive = file.data,
-		.pool_name = j->pool->name,
+		.pool_name = j->pool ? j->pool->name : NULL,
 		.origin_thin_id = j->container->thin_id,
 		.snap_thin_id = j->snap.entry.thin_id,
 		.pool_transaction = j->snap.status.transaction,
-		.pool_block_bytes = (uint64_t)j->pool->block_sectors * 512,
+		.pool_block_bytes = j->pool ? (uint64_t)j->pool->block_sectors * 512 : 0,
 		.mapped_bytes = j->mapped_bytes,
 		.pool_time = j->snap.pool_time,
 		.was_active = j->snap.was_active,
@@ -174,18 +184,22 @@ static int stage_seal(struct job *j, struct err *e)
 	return r;
 }
 
+#define FOR(kind) (1u << (kind))
+#define FOR_ALL (~0u)
 #define BY_SETTING 0
 
 /* How long each may take; flushing and freezing have limits of their own below these. */
 static const struct stage {
 	const char *name;
+	unsigned volumes; /* kinds of volume that it is for */
 	int (*run)(struct job *j, struct err *e);
 	unsigned seconds;
 } stages[] = {
-	{"snapshot", stage_snapshot, 300},
-	{"mount", stage_mount, 300},
-	{"archive", stage_archive, BY_SETTING},
-	{"seal", stage_seal, 600},
+	{"snapshot", FOR(VOLUME_THIN), stage_snapshot, 300},
+	{"mount", FOR(VOLUME_THIN), stage_mount, 300},
+	{"open", FOR(VOLUME_FOLDER), stage_open, 60},
+	{"archive", FOR_ALL, stage_archive, BY_SETTING},
+	{"seal", FOR_ALL, stage_seal, 600},
 };
 
 static void late(void *arg, const char *stage, unsigned seconds)
@@ -203,6 +217,8 @@ static int run_stages(struct job *j, struct err *e)
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(stages); i++) {
 		const struct stage *s = &stages[i];
 
+		if (!(s->volumes & FOR(j->container->volume)))
+			continue;
 		watch_stage(j->watch, s->name,
 			s->seconds ? s->seconds : (unsigned)j->cfg->archive_timeout);
 		r = stop_check(e);
@@ -211,6 +227,8 @@ static int run_stages(struct job *j, struct err *e)
 		if (r < 0)
 			(void)err_add(e, "%s", s->name);
 	}
+	if (j->root >= 0)
+		(void)close(TAKE_FD(j->root)); /* or the mount would be busy */
 	j->is_pool_limit = j->watch && watch_is_pool_limit(j->watch);
 	watch_stop(TAKE_PTR(j->watch));
 	stop_clear();
@@ -252,7 +270,7 @@ void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
 	int r = snaps && ready ? 0 : err_sys(&e, ERR_FATAL, -ENOMEM, "group");
 
 	for (size_t i = 0; i < count; i++) {
-		if (errors[i].kind)
+		if (errors[i].kind || jobs[i].container->volume != VOLUME_THIN)
 			continue;
 		int p = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
 		if (r < 0)

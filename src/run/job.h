@@ -34,6 +34,7 @@ struct job {
 	uint64_t mapped_bytes;
 	/* mount */
 	const char *fs_type, *mount_mode;
+	int root; /* the container's '/', open for reading; -1: not yet, or closed */
 	/* archive */
 	struct dest_writer *writer;
 	struct trouble trouble;

@@ -18,7 +18,7 @@ static bool find_mapped(const struct container *c, uint64_t *ret)
 	struct err e;
 	char names[SNAPPER_ORIGINS][DM_NAME_MAX];
 
-	return !c->problem && pool_find(&c->pool, &p, &e) == 0 &&
+	return c->volume == VOLUME_THIN && !c->problem && pool_find(&c->pool, &p, &e) == 0 &&
 	       pool_find_thin(&p, c->thin_id, names, SNAPPER_ORIGINS, &e) > 0 &&
 	       pool_thin_mapped(names[0], ret, &e) == 0;
 }
@@ -42,8 +42,12 @@ static void ps_json(const struct container *c, bool is_known, uint64_t mapped)
 	field(&b, "image", c->image);
 	field(&b, "state", c->state);
 	field(&b, "store", c->store);
-	strbuf_printf(
-		&b, ",\"thin_id\":%" PRIu32 ",\"size_bytes\":%" PRIu64, c->thin_id, c->size_bytes);
+	field(&b, "path", c->path);
+	if (c->volume == VOLUME_THIN)
+		strbuf_printf(&b, ",\"thin_id\":%" PRIu32 ",\"size_bytes\":%" PRIu64, c->thin_id,
+			c->size_bytes);
+	else
+		strbuf_puts(&b, ",\"thin_id\":null,\"size_bytes\":null");
 	if (is_known)
 		strbuf_printf(&b, ",\"mapped_bytes\":%" PRIu64, mapped);
 	else
@@ -56,7 +60,7 @@ static void ps_json(const struct container *c, bool is_known, uint64_t mapped)
 static void ps_text(const struct container *c, bool is_known, uint64_t mapped)
 {
 	AUTO_STRBUF b = {0};
-	char name[128], image[128], size[16], used[16] = "-";
+	char name[128], image[128], thin[16] = "-", size[16] = "-", used[16] = "-";
 
 	(void)str_escape(
 		c->name ? c->name : "-", strlen(c->name ? c->name : "-"), name, sizeof(name));
@@ -64,9 +68,12 @@ static void ps_text(const struct container *c, bool is_known, uint64_t mapped)
 		c->image ? c->image : "-", strlen(c->image ? c->image : "-"), image, sizeof(image));
 	if (is_known)
 		(void)str_size(mapped, used);
-	strbuf_printf(&b, "%-20s %-12.12s %-20s %-10s %-10s %8" PRIu32 " %10s %10s", name,
-		c->id ? c->id : "-", image, c->state ? c->state : "-", c->store, c->thin_id,
-		str_size(c->size_bytes, size), used);
+	if (c->volume == VOLUME_THIN) {
+		(void)snprintf(thin, sizeof(thin), "%" PRIu32, c->thin_id);
+		(void)str_size(c->size_bytes, size);
+	}
+	strbuf_printf(&b, "%-20s %-12.12s %-20s %-10s %-10s %8s %10s %10s", name,
+		c->id ? c->id : "-", image, c->state ? c->state : "-", c->store, thin, size, used);
 	report_line(&b);
 	if (c->problem)
 		log_warning("%s: %s", name, c->problem);
@@ -213,7 +220,7 @@ static int check_store(const struct run_options *o, const struct cfg_store *s)
 		note, sizeof(note), "%zu containers, %zu that cannot be archived", list.count, bad);
 	code = exit_worst(code, say(o, "store", s->name, note, r < 0 ? &e : NULL));
 	for (size_t i = 0; i < list.count; i++)
-		if (!list.items[i].problem) {
+		if (list.items[i].volume == VOLUME_THIN && !list.items[i].problem) {
 			code = exit_worst(code, check_pool(o, &list.items[i].pool));
 			break;
 		}

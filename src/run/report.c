@@ -24,9 +24,23 @@ static void head(struct strbuf *b, const struct job *j, const char *type, const 
 	strbuf_puts(b, ",\"container\":");
 	strbuf_json(b, j->container->name);
 	strbuf_puts(b, ",\"id\":");
-	strbuf_json(b, j->container->id);
+	if (j->container->id)
+		strbuf_json(b, j->container->id);
+	else
+		strbuf_puts(b, "null");
 	strbuf_puts(b, ",\"archive\":");
 	strbuf_json(b, j->name ? j->name : "");
+}
+
+/* Which volume it is, as JSON members. */
+static void volume_json(struct strbuf *b, const struct container *c)
+{
+	if (c->volume == VOLUME_THIN) {
+		strbuf_printf(b, ",\"thin_id\":%" PRIu32, c->thin_id);
+		return;
+	}
+	strbuf_puts(b, ",\"thin_id\":null,\"path\":");
+	strbuf_json(b, c->path);
 }
 
 static void item_json(const struct job *j, const struct err *failure, const char *status)
@@ -34,12 +48,13 @@ static void item_json(const struct job *j, const struct err *failure, const char
 	AUTO_STRBUF b = {0};
 
 	head(&b, j, "item", status);
+	volume_json(&b, j->container);
 	strbuf_printf(&b,
-		",\"thin_id\":%" PRIu32 ",\"entries\":%" PRIu64 ",\"content_bytes\":%" PRIu64
-		",\"file_bytes\":%" PRIu64 ",\"mapped_bytes\":%" PRIu64 ",\"unreadable\":%" PRIu64
+		",\"entries\":%" PRIu64 ",\"content_bytes\":%" PRIu64 ",\"file_bytes\":%" PRIu64
+		",\"mapped_bytes\":%" PRIu64 ",\"unreadable\":%" PRIu64
 		",\"window_ms\":%.3f,\"seconds\":%.3f",
-		j->container->thin_id, j->counts.entries, j->counts.content_bytes, j->file_bytes,
-		j->mapped_bytes, j->trouble.count, (double)j->snap.window_ns / 1e6,
+		j->counts.entries, j->counts.content_bytes, j->file_bytes, j->mapped_bytes,
+		j->trouble.count, (double)j->snap.window_ns / 1e6,
 		j->started_ns ? (double)(clock_ns() - j->started_ns) / 1e9 : 0.0);
 	if (failure) {
 		strbuf_puts(&b, ",\"error\":");
@@ -52,7 +67,7 @@ static void item_json(const struct job *j, const struct err *failure, const char
 void report_item(const struct job *j, const struct err *failure)
 {
 	const char *status = !j->is_sealed ? "failed" : j->trouble.count ? "incomplete" : "good";
-	char content[16], file[16];
+	char content[16], file[16], how[48] = "read live";
 
 	log_progress("");
 	for (size_t i = 0; i < j->trouble.kept && i < 20; i++)
@@ -66,10 +81,12 @@ void report_item(const struct job *j, const struct err *failure)
 	}
 	if (!j->is_sealed)
 		return;
-	log_info("%s: %s: %" PRIu64 " entries, %s in %s, suspended %.1f ms, %s%s",
-		j->container->name, j->name, j->counts.entries,
-		str_size(j->counts.content_bytes, content), str_size(j->file_bytes, file),
-		(double)j->snap.window_ns / 1e6, status, failure ? " (but see above)" : "");
+	if (j->container->volume == VOLUME_THIN)
+		(void)snprintf(
+			how, sizeof(how), "suspended %.1f ms", (double)j->snap.window_ns / 1e6);
+	log_info("%s: %s: %" PRIu64 " entries, %s in %s, %s, %s%s", j->container->name, j->name,
+		j->counts.entries, str_size(j->counts.content_bytes, content),
+		str_size(j->file_bytes, file), how, status, failure ? " (but see above)" : "");
 }
 
 void report_plan(const struct job *j)
@@ -79,8 +96,9 @@ void report_plan(const struct job *j)
 
 	if (j->options->json) {
 		head(&b, j, "plan", j->container->problem ? "problem" : "planned");
-		strbuf_printf(&b, ",\"thin_id\":%" PRIu32 ",\"size_bytes\":%" PRIu64,
-			j->container->thin_id, j->container->size_bytes);
+		volume_json(&b, j->container);
+		if (j->container->volume == VOLUME_THIN)
+			strbuf_printf(&b, ",\"size_bytes\":%" PRIu64, j->container->size_bytes);
 		if (j->container->problem) {
 			strbuf_puts(&b, ",\"problem\":");
 			strbuf_json(&b, j->container->problem);
@@ -89,9 +107,14 @@ void report_plan(const struct job *j)
 	} else {
 		(void)str_escape(j->container->name, __builtin_strlen(j->container->name), name,
 			sizeof(name));
-		strbuf_printf(&b, "%s: %s: thin %" PRIu32 ", %s -> %s/%s.tar.zst%s%s", j->cfg->name,
-			name, j->container->thin_id, str_size(j->container->size_bytes, size),
-			j->dest->path, j->name ? j->name : "?", j->container->problem ? ": " : "",
+		strbuf_printf(&b, "%s: %s: ", j->cfg->name, name);
+		if (j->container->volume == VOLUME_THIN)
+			strbuf_printf(&b, "thin %" PRIu32 ", %s", j->container->thin_id,
+				str_size(j->container->size_bytes, size));
+		else
+			strbuf_puts(&b, j->container->path);
+		strbuf_printf(&b, " -> %s/%s.tar.zst%s%s", j->dest->path, j->name ? j->name : "?",
+			j->container->problem ? ": " : "",
 			j->container->problem ? j->container->problem : "");
 	}
 	report_line(&b);

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -26,17 +28,40 @@ static int busy(int fd, const char *kind, const char *name, struct err *e)
 		owner[0] ? owner : "another run");
 }
 
+/* Root's are the host's; who cannot write there can only meet own runs. */
+static int lock_path(const char *kind, const char *name, char out[PATH_MAX], struct err *e)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR"), *dot = "thinark-";
+
+	if (geteuid() == 0) {
+		(void)mkdir(LOCK_RUN_DIR, 0700);
+		dir = LOCK_RUN_DIR;
+		dot = "";
+	} else if (!dir || dir[0] != '/') {
+		dir = getenv("HOME");
+		dot = ".thinark-";
+	}
+	if (!dir || dir[0] != '/')
+		return err_set(e, ERR_FATAL, -ENOENT,
+			"no place for the lock: neither XDG_RUNTIME_DIR nor HOME is set");
+	int n = snprintf(out, PATH_MAX, "%s/%s%s-%s.lock", dir, dot, kind, name);
+	if (n >= PATH_MAX)
+		return err_sys(e, ERR_FATAL, -ENAMETOOLONG, "lock");
+	for (char *c = out + strlen(dir) + 1; *c; c++)
+		if (*c == '/')
+			*c = '_';
+	return 0;
+}
+
 int lock_take(const char *kind, const char *name, const char *what, unsigned wait_s, int *ret_fd,
 	struct err *e)
 {
 	const uint64_t deadline = clock_ns() + (uint64_t)wait_s * 1000000000u;
-	char path[320], owner[160], when[24];
+	char path[PATH_MAX], owner[160], when[24];
+	int r = lock_path(kind, name, path, e);
 
-	(void)mkdir(LOCK_RUN_DIR, 0700);
-	(void)snprintf(path, sizeof(path), LOCK_RUN_DIR "/%s-%s.lock", kind, name);
-	for (char *c = path + sizeof(LOCK_RUN_DIR); *c; c++)
-		if (*c == '/')
-			*c = '_';
+	if (r < 0)
+		return r;
 	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, ERR_FATAL, -errno, "%s", path);
