@@ -252,5 +252,5 @@ int snapper_resume(const char *name, struct err *e)
 	int r = call(control, DM_DEV_SUSPEND, &q);
 	if (r < 0 && r != -ENXIO)
 		return err_sys(e, ERR_LEFTOVER, r, "resume of '%s'", name);
-	return 0;
+	return r == 0;
 }
