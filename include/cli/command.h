@@ -10,7 +10,7 @@
 
 struct cli {
 	const char *config; /* path */
-	bool dry_run, json, help;
+	bool dry_run, json, help, resume;
 	char **args; /* behind the command */
 	size_t arg_count;
 };

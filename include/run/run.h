@@ -17,10 +17,15 @@ struct run_options {
 	char **jobs; /* names; none: all */
 	size_t job_count;
 	bool dry_run, json;
+	bool resume; /* of run_recover: at once and only what is quick */
 };
 
 int run_batch(const struct run_options *o);
-/* Undoes what interrupted runs left behind; 21 if something remains. */
+/*
+ * Undoes what interrupted runs left behind; 21 if something remains.  With resume: whatever a live
+ * run is in the middle of is its own (0); suspended origins come first; what lies in an inactive
+ * pool can wait (0).
+ */
 int run_recover(const struct run_options *o);
 /* Lists all containers of all stores. */
 int run_ps(const struct run_options *o);

@@ -31,7 +31,7 @@ void dmraw_prepare_message(struct dmraw *q, const char *name, const char *messag
 /* 0 or a negative errno; async-signal-safe. */
 int dmraw_call(int control, unsigned long what, struct dmraw *q);
 bool dmraw_is_suspended(int control, const char *name);
-/* A live or missing device is success.  Keeps the udev properties, which libdevmapper's resume
+/* 1: resumed; 0: was live, or is missing.  Keeps the udev properties, which libdevmapper's resume
  * would rewrite. */
 int dmraw_resume(int control, const char *name);
 /* Status line of the first target, without committing the pool's metadata. */

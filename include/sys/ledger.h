@@ -31,7 +31,9 @@ struct ledger_entry {
 int ledger_write(struct ledger_entry *entry, struct err *e);
 /* Missing is success. */
 int ledger_remove(const struct ledger_entry *entry, struct err *e);
-/* Snapshots first, then pools.  An unreadable entry fails with kind ERR_LEFTOVER and names the
- * file. */
+/*
+ * Snapshots first, then pools.  An unreadable entry fails with kind ERR_LEFTOVER and names the
+ * file, after all others were visited; so does a failing fn.
+ */
 typedef int ledger_fn(void *arg, struct ledger_entry *entry, struct err *e);
 int ledger_each(ledger_fn *fn, void *arg, struct err *e);

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "err.h"
 
 #define LOCK_RUN_DIR "/run/thinark"
@@ -17,3 +19,8 @@
  */
 int lock_take(const char *kind, const char *name, const char *what, unsigned wait_s, int *ret_fd,
 	struct err *e);
+/*
+ * After lock_take refused: did the process that took the lock die?  Then a child of it holds the
+ * lock on, one that ends a snapshot or hangs in the kernel with nobody watching it.
+ */
+bool lock_is_orphaned(const char *kind, const char *name);

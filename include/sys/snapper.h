@@ -43,5 +43,5 @@ struct snapper {
 int snapper_run(struct snapper *s, struct err *e);
 /* Flushes what the file system on the device has dirty, before the window; limit in seconds. */
 int snapper_presync(const char *node, unsigned limit_s, struct err *e);
-/* Resumes a device with the raw ioctl; a live or missing one is success. */
+/* Resumes a device with the raw ioctl: 1; a live or missing one: 0. */
 int snapper_resume(const char *name, struct err *e);

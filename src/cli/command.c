@@ -19,6 +19,7 @@ const struct option_row option_rows[] = {
 	{'c', "config", "FILE", "Read FILE, not " CONFIG_PATH},
 	{'n', "dry-run", NULL, "Show what would be done, change nothing"},
 	{'j', "json", NULL, "Print one JSON object a line on standard output"},
+	{'r', "resume", NULL, "With recover: resume what is suspended, at once"},
 	{'v', "verbose", NULL, "Log details"},
 	{'q', "quiet", NULL, "Log warnings and errors only"},
 	{'h', "help", NULL, "Show help"},
@@ -107,7 +108,7 @@ static int cmd_check(const struct cli *c)
 /* Needs no configuration: a wrong one must not keep leftovers alive. */
 static int cmd_recover(const struct cli *c)
 {
-	const struct run_options o = {.json = c->json};
+	const struct run_options o = {.json = c->json, .resume = c->resume};
 
 	return run_recover(&o);
 }
@@ -166,11 +167,12 @@ static const struct command *find_command(const char *name)
 static int parse_options(int argc, char **argv, struct cli *c, enum log_level *level)
 {
 	static const struct option longs[] = {{"config", 1, NULL, 'c'}, {"dry-run", 0, NULL, 'n'},
-		{"json", 0, NULL, 'j'}, {"verbose", 0, NULL, 'v'}, {"quiet", 0, NULL, 'q'},
-		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
+		{"json", 0, NULL, 'j'}, {"resume", 0, NULL, 'r'}, {"verbose", 0, NULL, 'v'},
+		{"quiet", 0, NULL, 'q'}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'},
+		{NULL, 0, NULL, 0}};
 
 	opterr = 0;
-	for (int opt; (opt = getopt_long(argc, argv, "c:njvqhV", longs, NULL)) != -1;) {
+	for (int opt; (opt = getopt_long(argc, argv, "c:njrvqhV", longs, NULL)) != -1;) {
 		switch (opt) {
 		case 'c':
 			c->config = optarg;
@@ -180,6 +182,9 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 			break;
 		case 'j':
 			c->json = true;
+			break;
+		case 'r':
+			c->resume = true;
 			break;
 		case 'v':
 			*level = LOG_LEVEL_DEBUG;
@@ -225,6 +230,8 @@ int command_main(int argc, char **argv)
 	const struct command *command = find_command(argv[optind]);
 	if (!command)
 		return usage(&c, "unknown command '%s'", argv[optind]);
+	if (c.resume && command->run != cmd_recover)
+		return usage(&c, "option '--resume' is no option of '%s'", command->name);
 	c.args = argv + optind + 1;
 	c.arg_count = (size_t)(argc - optind - 1);
 	if (c.arg_count > command->max_args)

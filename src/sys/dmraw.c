@@ -55,7 +55,7 @@ int dmraw_resume(int control, const char *name)
 		return 0;
 	dmraw_prepare(&q, name, 0);
 	int r = dmraw_call(control, DM_DEV_SUSPEND, &q);
-	return r == -ENXIO ? 0 : r;
+	return r == 0 ? 1 : r == -ENXIO ? 0 : r;
 }
 
 int dmraw_status(int control, const char *name, char *ret, size_t size)

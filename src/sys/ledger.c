@@ -145,6 +145,9 @@ static int load(int dir, const char *name, struct ledger_entry *x, struct err *e
 
 int ledger_each(ledger_fn *fn, void *arg, struct err *e)
 {
+	struct err mine = {0};
+	int first = 0;
+
 	for (int pools = 0; pools < 2; pools++) {
 		int fd = open_dir(e);
 
@@ -159,12 +162,15 @@ int ledger_each(ledger_fn *fn, void *arg, struct err *e)
 			if (item->d_name[0] == '.' || len < 6 || len > 300 ||
 				strcmp(item->d_name + len - 5, ".json") != 0)
 				continue;
-			int r = load(dirfd(d), item->d_name, &x, e);
+			int r = load(dirfd(d), item->d_name, &x, &mine);
 			if (r == 0 && x.is_pool == (pools == 1))
-				r = fn(arg, &x, e);
-			if (r < 0)
-				return r;
+				r = fn(arg, &x, &mine);
+			if (r < 0 && first == 0) {
+				first = r;
+				if (e)
+					*e = mine;
+			}
 		}
 	}
-	return 0;
+	return first;
 }

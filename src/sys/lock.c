@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,4 +81,30 @@ int lock_take(const char *kind, const char *name, const char *what, unsigned wai
 		return err_sys(e, ERR_FATAL, -errno, "%s", path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
+}
+
+static int read_owner(int fd)
+{
+	char text[32] = "";
+	int pid = 0;
+
+	return pread(fd, text, sizeof(text) - 1, 0) > 0 && sscanf(text, "process %d", &pid) == 1
+		       ? pid
+		       : 0;
+}
+
+bool lock_is_orphaned(const char *kind, const char *name)
+{
+	char path[PATH_MAX];
+	struct err e;
+
+	if (lock_path(kind, name, path, &e) < 0)
+		return false;
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int owner = fd < 0 ? 0 : read_owner(fd);
+	if (owner <= 0 || kill(owner, 0) == 0 || errno != ESRCH)
+		return false;
+	/* A new owner has the lock a moment before its number is in the file. */
+	clock_sleep_ms(50);
+	return read_owner(fd) == owner;
 }
