@@ -11,6 +11,7 @@
 
 #include "scope.h"
 
+#define FILE_WINDOW (8u << 20) /* bytes on their way to the disk */
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
 /* Opens one component; a folder made here survives a crash only if its parent is synced too. */
@@ -108,9 +109,34 @@ int file_part_begin(int dirfd, const char *name, struct file_part *p, struct err
 	return err_sys(e, ERR_DEST, rc, "cannot create %s", name);
 }
 
+/*
+ * Writing begins at once and the page before last is waited for and forgotten: an archive neither
+ * piles up dirty pages nor pushes the containers' pages out.  An error seen here is not seen
+ * again by fsync.
+ */
+static int drain(struct file_part *p, uint64_t before)
+{
+	const off_t window = (off_t)FILE_WINDOW;
+	const off_t end = (off_t)(p->written - p->written % FILE_WINDOW);
+
+	if (before / FILE_WINDOW == p->written / FILE_WINDOW)
+		return 0;
+	if (sync_file_range(p->fd, end - window, window, SYNC_FILE_RANGE_WRITE) < 0)
+		return errno == EIO || errno == ENOSPC || errno == EDQUOT ? -errno : 0;
+	if (end < 2 * window)
+		return 0;
+	if (sync_file_range(p->fd, 0, end - window,
+		    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+		return -errno;
+	(void)posix_fadvise(p->fd, 0, end - window, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
 int file_part_write(struct file_part *p, const void *data, size_t len, struct err *e)
 {
 	const char *at = data;
+	const uint64_t before = p->written;
 
 	while (len) {
 		ssize_t n = write(p->fd, at, len);
@@ -124,7 +150,8 @@ int file_part_write(struct file_part *p, const void *data, size_t len, struct er
 		len -= (size_t)n;
 		p->written += (uint64_t)n;
 	}
-	return 0;
+	int rc = drain(p, before);
+	return rc < 0 ? err_sys(e, ERR_DEST, rc, "cannot write %s", p->name) : 0;
 }
 
 /* Some file systems cannot rename without replacing: a link is as exclusive. */
