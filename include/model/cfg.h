@@ -25,6 +25,7 @@ struct cfg_tree {
 struct cfg_store {
 	char *name, *type;
 	char *root;             /* NULL for types without one */
+	char *pool;             /* dm name of its pool; empty: found by itself */
 	struct cfg_tree *trees; /* of type tree only */
 	size_t tree_count;
 };
@@ -43,6 +44,10 @@ struct cfg_job {
 	char *compression;                   /* as written: "zstd,3" */
 	int zstd_level;                      /* parsed from compression: 1..19 */
 	struct cfg_strings exclude_patterns; /* relative to the container's '/', see walk.h */
+	char *consistency;                   /* "freeze" or "pause" */
+	int64_t group;                       /* 1: one instant for all containers of the job */
+	int64_t archive_timeout;             /* seconds for one container's archive */
+	char *on_pool_limit;                 /* "continue" or "stop" */
 };
 
 struct cfg {
@@ -52,6 +57,11 @@ struct cfg {
 	size_t dest_count;
 	struct cfg_job *jobs;
 	size_t job_count;
+	int64_t pool_min_free_data, pool_min_free_metadata; /* percent */
+	int64_t lock_wait;                                  /* seconds */
+	int64_t nice;                                       /* 0..19 */
+	char *io_class;                                     /* "best-effort" or "idle" */
+	int64_t rate_limit;                                 /* bytes a second; 0: none */
 };
 
 #define CFG_FILE_MAX (1u << 20) /* bytes; libyaml is quadratic in depth */

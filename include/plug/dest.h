@@ -32,6 +32,8 @@ struct dest_ops {
 	/* Says whether it is usable, without changing anything.  *note: free space etc., one line.
 	 */
 	int (*check)(const struct cfg_dest *cfg, struct strbuf *note, struct err *e);
+	/* What is the same for all configurations that mean the same place; names its lock. */
+	int (*identify)(const struct cfg_dest *cfg, struct strbuf *ret, struct err *e);
 	/* -EEXIST if an archive of that name is there. */
 	int (*begin)(const struct cfg_dest *cfg, const char *name, struct dest_writer **ret,
 		struct err *e);

@@ -49,4 +49,9 @@ int docker_parse_setup(
 	const char *text, size_t len, const char *name, bool *ret_made, struct err *e);
 int docker_parse_daemon(
 	const char *text, size_t len, const char *name, struct docker_daemon *ret, struct err *e);
+/*
+ * The value behind key ("dm.thinpooldev=") in a command line or a file of options: up to white
+ * space, NUL or a quote; false if there is none, or it does not fit.
+ */
+bool docker_find_option(const char *text, size_t len, const char *key, char *out, size_t size);
 void docker_daemon_done(struct docker_daemon *d);

@@ -22,20 +22,29 @@ struct snap {
 	const struct pool *pool; /* borrowed */
 	struct ledger_entry entry;
 	uint64_t size_bytes;
-	char node[64];   /* "/dev/dm-7" while active */
-	bool was_active; /* the origin was */
-	uint64_t window_ns;
+	char node[64];             /* "/dev/dm-7" while active */
+	bool was_active;           /* the origin was */
+	struct undo *undo;         /* borrowed: where the id's deletion is armed */
+	uint64_t window_ns;        /* of the whole window, also for one of a group */
 	const char *freeze;        /* "frozen", "crash-consistent", "inactive" */
 	struct pool_status status; /* of the pool, after the snapshot */
 	int64_t pool_time;         /* the pool's time counter T at the snapshot; -1: unknown */
 };
 
 /*
- * Guards the pool, takes the snapshot of c's thin device and checks that it exists.  Every step
- * is armed on u before it is done; s must live until u is unwound.
+ * Everything before the window: finds the active devices of c's thin device, picks an id below
+ * *next_id (which moves on, for the next one of a group), writes the ledger, flushes dirty data and
+ * guards the pool.  Every step is armed on u before it is done; s must live until u is unwound.
  */
-int snap_take(const struct pool *pool, const struct container *c, struct undo *u, struct snap *s,
-	struct err *e);
+int snap_prepare(const struct pool *pool, const struct container *c, uint32_t *next_id,
+	struct undo *u, struct snap *s, struct err *e);
+/*
+ * Takes all prepared snapshots in one window, all or none.  After an error each must be unwound;
+ * *ret_failed is the one that it came from.
+ */
+int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, struct err *e);
+/* Checks that the snapshot exists and that nobody wrote to its origin meanwhile. */
+int snap_confirm(struct snap *s, struct err *e);
 /* Activates under our own name (again, if it is active in the other mode). */
 int snap_activate(struct snap *s, bool read_only, struct err *e);
 /*

@@ -22,8 +22,14 @@ struct pool_status {
 	bool needs_check, error_if_no_space;
 };
 
+/* How much must be free, in percent. */
+struct pool_limits {
+	unsigned min_free_data, min_free_metadata;
+};
+
 struct pool {
 	char name[DM_NAME_MAX];
+	struct pool_limits limits; /* set by whoever uses it */
 	unsigned major, minor;
 	unsigned meta_major, meta_minor;
 	uint32_t block_sectors;
@@ -49,7 +55,7 @@ int pool_assemble(const struct pool_ref *ref, struct pool *ret, struct err *e);
 /* Takes an assembled pool down (its loop devices go by themselves); leaves it to a running engine.
  */
 int pool_close(struct pool *p, struct err *e);
-/* Refuses (ERR_POOL) unless rw, no needs_check and 10 % of data and metadata are free. */
+/* Refuses (ERR_POOL) unless rw, no needs_check and as much is free as p->limits want. */
 int pool_guard(const struct pool *p, struct err *e);
 /* The pool's time counter from its metadata device, -1 if it cannot be read. */
 int64_t pool_time(const struct pool *p);

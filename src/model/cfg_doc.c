@@ -12,7 +12,16 @@ static void indent(struct strbuf *out, int depth)
 
 static void schema_text(struct strbuf *out, const struct cfg_key *k)
 {
-	strbuf_puts(out, "\"type\": \"string\"");
+	const char *pattern = k->type == CFG_NUM ? cfg_num_pattern(k->unit) : k->pattern;
+
+	if (k->type == CFG_NUM && k->unit == CFG_BOOL) {
+		strbuf_puts(out, "\"type\": \"boolean\"");
+		return;
+	}
+	/* A number without a unit is one in YAML too. */
+	strbuf_puts(out, k->type == CFG_NUM && (k->unit == CFG_COUNT || k->unit == CFG_BYTES)
+				 ? "\"type\": [\"string\", \"integer\"]"
+				 : "\"type\": \"string\"");
 	if (k->words) {
 		strbuf_puts(out, ", \"enum\": [");
 		for (const char *const *w = k->words; *w; w++) {
@@ -22,9 +31,9 @@ static void schema_text(struct strbuf *out, const struct cfg_key *k)
 		}
 		strbuf_puts(out, "]");
 	}
-	if (k->pattern) {
+	if (pattern) {
 		strbuf_puts(out, ", \"pattern\": ");
-		strbuf_json(out, k->pattern);
+		strbuf_json(out, pattern);
 	}
 }
 
@@ -59,7 +68,7 @@ static void schema_key(struct strbuf *out, const struct cfg_key *k, int depth)
 		indent(out, depth + 1);
 		strbuf_puts(out, "\"default\": ");
 		/* The default of a list is written so that it is JSON as well as YAML. */
-		if (k->type == CFG_LIST)
+		if (k->type == CFG_LIST || (k->type == CFG_NUM && k->unit == CFG_BOOL))
 			strbuf_puts(out, k->def);
 		else
 			strbuf_json(out, k->def);
@@ -125,21 +134,13 @@ static const char *sample_type(const struct cfg_key *keys)
 	return NULL;
 }
 
-static void sample_help(struct strbuf *out, const struct cfg_key *k, const char *margin)
-{
-	strbuf_printf(out, "%s    # %s", margin, k->help);
-	if (k->def)
-		strbuf_printf(out, " (default: %s)", k->def);
-	strbuf_puts(out, "\n");
-}
-
-/* Keys of another type are shown as comments. */
+/* A key of another type, as a comment. */
 static void sample_other(struct strbuf *out, const struct cfg_key *k, const char *margin)
 {
-	strbuf_printf(
-		out, "%s    # (only type %s)\n%s    # %s:", margin, k->only[0], margin, k->name);
+	strbuf_printf(out, "%s  # %s (only type %s)\n%s  # %s:", margin, k->help, k->only[0],
+		margin, k->name);
 	for (const struct cfg_key *row = k->sub; row && row->name; row++) {
-		strbuf_printf(out, "\n%s    #   %s ", margin, row == k->sub ? "-" : " ");
+		strbuf_printf(out, "\n%s  #   %s ", margin, row == k->sub ? "-" : " ");
 		strbuf_printf(out, "%s: %s", row->name, row->sample ? row->sample : row->def);
 	}
 	if (!k->sub)
@@ -147,35 +148,45 @@ static void sample_other(struct strbuf *out, const struct cfg_key *k, const char
 	strbuf_puts(out, "\n");
 }
 
-static void sample_entry(struct strbuf *out, const struct cfg_key *keys, const char *margin)
+/* One setting; what is fine as it is for nearly everybody stands as a comment. */
+static void sample_key(struct strbuf *out, const struct cfg_key *k, const char *margin, char dash)
 {
-	const char *type = sample_type(keys);
-
-	for (const struct cfg_key *k = keys; k->name; k++) {
-		sample_help(out, k, margin);
-		if (!cfg_key_applies(k, type)) {
-			sample_other(out, k, margin);
-			continue;
-		}
-		strbuf_printf(out, "%s  %s ", margin, k == keys ? "-" : " ");
-		sample_value(out, k);
-	}
+	strbuf_printf(out, "%s  # %s", margin, k->help);
+	if (!k->required && k->sample && *k->def)
+		strbuf_printf(out, " (default: %s)", k->def);
+	if (k->required || (k->sample && !k->rare))
+		strbuf_printf(out, "\n%s%c ", margin, dash);
+	else
+		strbuf_printf(out, "\n%s  # ", margin);
+	sample_value(out, k);
 }
 
-static void sample(struct strbuf *out, const char *margin)
+static void sample(struct strbuf *out)
 {
 	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
-		strbuf_printf(out, "%s# %s\n%s%s:\n", margin, k->help, margin, k->name);
-		sample_entry(out, k->sub, margin);
-		if (k[1].name)
-			strbuf_puts(out, "\n");
+		if (k->type != CFG_MAPS)
+			continue;
+		strbuf_printf(out, "# %s\n%s:\n", k->help, k->name);
+		for (const struct cfg_key *row = k->sub; row->name; row++)
+			if (cfg_key_applies(row, sample_type(k->sub)))
+				sample_key(out, row, "  ", row == k->sub ? '-' : ' ');
+			else
+				sample_other(out, row, "  ");
+		strbuf_puts(out, "\n");
+	}
+	strbuf_puts(out, "# For all jobs\n");
+	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
+		if (k->type == CFG_MAPS)
+			continue;
+		strbuf_printf(out, "# %s\n# ", k->help);
+		sample_value(out, k);
 	}
 }
 
 void cfg_doc_sample(struct strbuf *out)
 {
 	strbuf_puts(out, "# Configuration of thinark, see thinark.yaml(5).\n\n");
-	sample(out, "");
+	sample(out);
 }
 
 /* Text in roff: nothing in it is a request, an escape or a typographic sign. */
@@ -238,7 +249,7 @@ static void man_key(struct strbuf *out, const struct cfg_key *k)
 		}
 		strbuf_puts(out, ".\n");
 	}
-	if (k->def) {
+	if (k->def && *k->def) {
 		strbuf_puts(out, "Default:\n.BR ");
 		/* One argument of the macro, whatever is in it. */
 		strbuf_puts(out, "\"");
@@ -250,6 +261,8 @@ static void man_key(struct strbuf *out, const struct cfg_key *k)
 static void man_sections(struct strbuf *out)
 {
 	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
+		if (k->type != CFG_MAPS)
+			continue;
 		strbuf_puts(out, ".SH ");
 		for (const char *s = k->name; *s; s++)
 			strbuf_printf(out, "%c", *s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s);
@@ -262,13 +275,17 @@ static void man_sections(struct strbuf *out)
 		for (const struct cfg_key *row = k->sub; row->name; row++)
 			man_key(out, row);
 	}
+	strbuf_puts(out, ".SH GENERAL SETTINGS\nThese keys stand beside the lists.\n");
+	for (const struct cfg_key *k = cfg_keys; k->name; k++)
+		if (k->type != CFG_MAPS)
+			man_key(out, k);
 }
 
 static void man_sample(struct strbuf *out)
 {
 	struct strbuf text = {0};
 
-	sample(&text, "");
+	sample(&text);
 	strbuf_puts(out, ".SH EXAMPLES\n.nf\n");
 	for (const char *line = text.data; line && *line;) {
 		size_t len = strcspn(line, "\n");

@@ -90,6 +90,19 @@ static char *text_of(const struct cfg_key *k, const struct cfg_node *n, struct c
 	return copy;
 }
 
+static void fill_number(
+	const struct cfg_key *k, const struct cfg_node *n, int64_t *to, struct cfg_mistakes *m)
+{
+	char reason[256] = "not valid";
+
+	if (n->kind == NODE_BAD)
+		return;
+	if (!n->text || n->kind == NODE_NULL)
+		cfg_mistake(m, n, k->name, "expected a value, found %s", cfg_kind_name(n->kind));
+	else if (cfg_num_parse(k, n->text, to, reason, sizeof(reason)) < 0)
+		cfg_mistake(m, n, k->name, "'%.80s': %s", n->text, reason);
+}
+
 static bool is_good_list(const struct cfg_key *k, const struct cfg_node *n, struct cfg_mistakes *m)
 {
 	if (n->kind == NODE_BAD)
@@ -156,6 +169,9 @@ static void fill_value(
 	case CFG_LIST:
 		fill_list(k, n, (struct cfg_strings *)(void *)(base + k->at), m);
 		break;
+	case CFG_NUM:
+		fill_number(k, n, (int64_t *)(void *)(base + k->at), m);
+		break;
 	case CFG_MAPS:
 		fill_maps(k, n, base, m);
 		break;
@@ -218,7 +234,7 @@ void cfg_fill(
 			continue; /* the type is a mistake, and was reported */
 		if (k->required)
 			cfg_mistake(m, map, k->name, "missing, a value is required");
-		else
+		else if (k->def)
 			fill_default(k, to, m);
 	}
 	if (keys == cfg_job_keys) {
@@ -246,7 +262,7 @@ static void done_map(const struct cfg_key *keys, char *base)
 			for (size_t i = 0; i < count; i++)
 				done_map(k->sub, entries + i * k->size);
 			free(entries);
-		} else {
+		} else if (k->type != CFG_NUM) {
 			free(*(char **)(void *)(base + k->at));
 		}
 	}

@@ -7,9 +7,12 @@
 #define PATH_PATTERN "^/"
 
 static const char *const store_types[] = {"docker", "tree", NULL};
-static const char *const rooted[] = {"docker", NULL};
-static const char *const listed[] = {"tree", NULL};
+static const char *const engines[] = {"docker", NULL};
+static const char *const folders[] = {"tree", NULL};
 static const char *const dest_types[] = {"directory", NULL};
+static const char *const consistencies[] = {"freeze", "pause", NULL};
+static const char *const limit_actions[] = {"continue", "stop", NULL};
+static const char *const io_classes[] = {"best-effort", "idle", NULL};
 
 const struct cfg_key cfg_tree_keys[] = {
 	KEY_STR(struct cfg_tree, name, .required = true, .check = cfg_check_name,
@@ -27,11 +30,13 @@ const struct cfg_key cfg_store_keys[] = {
 		.help = "Name of the store, used by jobs"),
 	KEY_ENUM(struct cfg_store, type, store_types, .required = true, .sample = "docker",
 		.help = "Kind of container engine"),
-	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/docker",
-		.check = cfg_check_path, .pattern = PATH_PATTERN,
+	KEY_STR(struct cfg_store, root, .only = engines, .def = "/var/lib/docker",
+		.sample = "/var/lib/docker", .check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
+	KEY_STR(struct cfg_store, pool, .only = engines, .def = "", .sample = "docker-thinpool",
+		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
 	KEY_MAPS(struct cfg_store, "trees", trees, tree_count, struct cfg_tree, cfg_tree_keys,
-		.only = listed, .required = true, .filled = true,
+		.only = folders, .required = true, .filled = true,
 		.help = "Folders, each of which is archived as one container"),
 	KEY_END,
 };
@@ -54,7 +59,7 @@ const struct cfg_key cfg_job_keys[] = {
 		.help = "Name of the job, as given on the command line"),
 	KEY_LIST(struct cfg_job, stores, .required = true, .filled = true, .sample = "[docker]",
 		.help = "Names of the stores whose containers are archived"),
-	KEY_LIST(struct cfg_job, containers, .filled = true, .def = "[\"*\"]",
+	KEY_LIST(struct cfg_job, containers, .filled = true, .def = "[\"*\"]", .sample = "[\"*\"]",
 		.check = cfg_check_match,
 		.help = "Name, id prefix, glob, label:KEY, label:KEY=VALUE or state:STATE"),
 	KEY_LIST(struct cfg_job, exclude_containers, .def = "[]", .check = cfg_check_match,
@@ -63,14 +68,22 @@ const struct cfg_key cfg_job_keys[] = {
 	KEY_STR(struct cfg_job, destination, .required = true, .sample = "local",
 		.help = "Name of the destination the archives go to"),
 	KEY_STR(struct cfg_job, archive_name_format, .def = "{container}/{time}",
-		.check = naming_check, .pattern = "\\{time\\}",
+		.sample = "{container}/{time}", .check = naming_check, .pattern = "\\{time\\}",
 		.help = "Also {store}, {id}, {job} and {hostname}; {time} is in UTC"),
-	KEY_STR(struct cfg_job, compression, .def = "zstd,3", .check = cfg_check_compression,
-		.pattern = "^zstd(,([1-9]|1[0-9]))?$",
+	KEY_STR(struct cfg_job, compression, .def = "zstd,3", .sample = "zstd,3",
+		.check = cfg_check_compression, .pattern = "^zstd(,([1-9]|1[0-9]))?$",
 		.help = "Either zstd or zstd,LEVEL with a level from 1 to 19"),
 	KEY_LIST(struct cfg_job, exclude_patterns, .def = "[]", .check = cfg_check_exclude,
 		.sample = "[\"tmp/**\", \"var/cache/**\"]",
 		.help = "Files left out, relative to the root folder of the container"),
+	KEY_ENUM(struct cfg_job, consistency, consistencies, .def = "freeze",
+		.help = "Freeze the file system, or pause the processes as well, at the snapshot"),
+	KEY_BOOL(struct cfg_job, group, .def = "false",
+		.help = "Take the snapshots of all containers of the job in one instant"),
+	KEY_NUM(struct cfg_job, archive_timeout, CFG_SECONDS, 60, 30 * 86400, "60s", "30d",
+		.def = "24h", .help = "A container whose archive takes longer is given up"),
+	KEY_ENUM(struct cfg_job, on_pool_limit, limit_actions, .def = "continue",
+		.help = "With the next container, when the pool's limit ended one"),
 	KEY_END,
 };
 
@@ -82,5 +95,17 @@ const struct cfg_key cfg_keys[] = {
 	KEY_MAPS(struct cfg, "jobs", jobs, job_count, struct cfg_job, cfg_job_keys,
 		.required = true, .filled = true,
 		.help = "What is archived, where it goes and how"),
+	KEY_NUM(struct cfg, pool_min_free_data, CFG_PERCENT, 1, 90, "1%", "90%", .def = "10%",
+		.help = "Free data below which a pool is left alone"),
+	KEY_NUM(struct cfg, pool_min_free_metadata, CFG_PERCENT, 1, 90, "1%", "90%", .def = "10%",
+		.help = "Free metadata below which a pool is left alone"),
+	KEY_NUM(struct cfg, lock_wait, CFG_SECONDS, 0, 7 * 86400, "0s", "7d", .def = "0s",
+		.help = "How long to wait for a pool or destination that another run uses"),
+	KEY_NUM(struct cfg, nice, CFG_COUNT, 0, 19, "0", "19", .def = "10",
+		.help = "Niceness of the processor and, from it, of the disk"),
+	KEY_ENUM(struct cfg, io_class, io_classes, .def = "best-effort",
+		.help = "Idle reads only when nobody else does; a busy disk may starve it"),
+	KEY_NUM(struct cfg, rate_limit, CFG_BYTES, 0, (int64_t)1 << 40, "0", "1T", .def = "0",
+		.help = "Bytes read and written a second, 0 for no limit"),
 	KEY_END,
 };

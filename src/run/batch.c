@@ -6,26 +6,33 @@
 
 #include "clock.h"
 #include "job.h"
-#include "lock.h"
 #include "log.h"
+#include "manners.h"
 #include "plan.h"
 #include "scope.h"
 #include "stop.h"
 #include "store.h"
 #include "view.h"
 
-/* Everything a batch holds; its undo stack takes assembled pools down. */
 struct batch {
 	const struct run_options *o;
 	char hostname[256];
 	struct container_list list;
-	struct pool pool; /* of the container at hand; name[0] == 0: none */
-	struct ledger_entry pool_entry;
-	const struct pool_ref *pool_ref;
-	struct undo undo;
 	bool uses_pools; /* something selected is on a thin device */
 	int code;        /* exit code so far */
 	size_t selected, good, incomplete, failed;
+};
+
+/* One job of the configuration at work. */
+struct round {
+	struct batch *b;
+	const struct cfg_job *cfg;
+	const struct cfg_dest *dest;
+	const struct container **containers;
+	size_t count;
+	struct pools pools;
+	char what[80];     /* for those who wait for a lock */
+	const char *ended; /* why no further container is begun; NULL: go on */
 };
 
 static bool is_wanted_job(const struct run_options *o, const struct cfg_job *job)
@@ -42,71 +49,6 @@ static int check_job_names(const struct run_options *o, struct err *e)
 		if (!cfg_find_job(o->cfg, o->jobs[i]))
 			return err_set(e, ERR_USAGE, -ENOENT, "the configuration has no job '%s'",
 				o->jobs[i]);
-	return 0;
-}
-
-static int undo_pool(void *arg, struct err *e)
-{
-	return pool_close(arg, e);
-}
-
-static int undo_pool_entry(void *arg, struct err *e)
-{
-	return ledger_remove(arg, e);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool same_pool(const struct pool_ref *a, const struct pool_ref *b)
-{
-	return same_text(a->dm_name, b->dm_name) && same_text(a->metadata_path, b->metadata_path);
-}
-
-static int leave_pool(struct batch *b)
-{
-	struct err e = {0};
-	int r = undo_to(&b->undo, 0, &e);
-
-	b->pool_ref = NULL;
-	if (r < 0) {
-		report_error(b->o, b->pool.name, &e);
-		b->code = exit_worst(b->code, EXIT_LEFTOVER);
-	}
-	return r;
-}
-
-/* The pool of this container: the one at hand, the active one, or assembled from its files. */
-static int enter_pool(struct batch *b, const struct pool_ref *ref, struct err *e)
-{
-	size_t left = 0;
-
-	if (b->pool_ref && same_pool(b->pool_ref, ref))
-		return 0;
-	(void)leave_pool(b);
-	int r = pool_find(ref, &b->pool, e);
-	if (r == -ENOENT) {
-		b->pool_entry = (struct ledger_entry){.is_pool = true};
-		(void)snprintf(b->pool_entry.pool, sizeof(b->pool_entry.pool), "%s",
-			ref->dm_name ? ref->dm_name : "?");
-		undo_arm_if_clean(&b->undo, "ledger", undo_pool_entry, &b->pool_entry);
-		r = ledger_write(&b->pool_entry, e);
-		b->pool = (struct pool){0};
-		if (r == 0) {
-			undo_arm(&b->undo, "pool", undo_pool, &b->pool);
-			r = pool_assemble(ref, &b->pool, e);
-		}
-	}
-	/* What an earlier run left in a pool that was not active then. */
-	if (r == 0)
-		r = recover_entries(b->pool.name, &left, e);
-	if (r < 0) {
-		(void)leave_pool(b);
-		return r;
-	}
-	b->pool_ref = ref;
 	return 0;
 }
 
@@ -128,54 +70,164 @@ static void account(struct batch *b, const struct job *j, const struct err *fail
 	}
 }
 
-static void one_container(struct batch *b, const struct cfg_job *cfg, const struct container *c,
-	size_t number, size_t total)
+/* Everything before the snapshot.  close_job must follow, whatever this returns. */
+static int open_job(struct round *r, size_t number, struct job *j, struct err *e)
 {
-	struct err e = {0};
-	struct job j = {.options = b->o,
-		.cfg = cfg,
-		.dest = cfg_find_dest(b->o->cfg, cfg->destination),
-		.container = c,
-		.pool = c->volume == VOLUME_THIN ? &b->pool : NULL,
-		.hostname = b->hostname,
-		.number = number,
-		.total = total};
+	struct batch *b = r->b;
+	const struct container *c = r->containers[number];
+	struct pool_use *use = NULL;
 	const struct naming naming = {
-		.job = cfg->name, .hostname = b->hostname, .container = c, .time = time(NULL)};
+		.job = r->cfg->name, .hostname = b->hostname, .container = c, .time = time(NULL)};
 
-	j.dest_ops = dest_find(j.dest->type);
-	int r = naming_expand(cfg->archive_name_format, &naming, &j.name, &e);
+	*j = (struct job){.options = b->o,
+		.cfg = r->cfg,
+		.dest = r->dest,
+		.dest_ops = dest_find(r->dest->type),
+		.container = c,
+		.hostname = b->hostname,
+		.root = -1,
+		.number = number + 1,
+		.total = r->count};
+	int ret = naming_expand(r->cfg->archive_name_format, &naming, &j->name, e);
+	if (b->o->dry_run)
+		return ret;
+	if (ret == 0 && r->ended)
+		ret = err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", r->ended);
+	if (ret == 0 && c->problem)
+		ret = err_set(e, ERR_STORE, -EINVAL, "%s", c->problem);
+	if (ret < 0 || c->volume != VOLUME_THIN)
+		return ret;
+	ret = pools_enter(&r->pools, &c->pool, &use, e);
+	if (ret == 0) {
+		j->pool = &use->pool;
+		j->next_id = &use->next_id;
+	}
+	return ret;
+}
+
+static void close_job(struct round *r, struct job *j, int ret, const struct err *e)
+{
+	struct batch *b = r->b;
+
 	if (b->o->dry_run) {
-		report_plan(&j);
-		if (c->problem)
+		report_plan(j);
+		if (j->container->problem)
 			b->code = exit_worst(b->code, EXIT_INCOMPLETE);
-		free(j.name);
+	} else {
+		account(b, j, ret < 0 ? e : NULL);
+		report_item(j, ret < 0 ? e : NULL);
+	}
+	if (j->is_pool_limit && strcmp(r->cfg->on_pool_limit, "stop") == 0)
+		r->ended = "the pool's limit ended the job (on_pool_limit)";
+	trouble_done(&j->trouble);
+	free(j->name);
+}
+
+static void one_by_one(struct round *r)
+{
+	for (size_t i = 0; i < r->count && !stop_asked(); i++) {
+		struct job j;
+		struct err e = {0};
+		int ret = open_job(r, i, &j, &e);
+
+		if (ret == 0 && !r->b->o->dry_run) {
+			if (j.next_id)
+				*j.next_id = SNAP_ID_TOP;
+			ret = job_run(&j, &e);
+		}
+		close_job(r, &j, ret, &e);
+	}
+}
+
+/* All snapshots first, in one instant; then one archive after the other. */
+static void as_group(struct round *r)
+{
+	AUTO_FREE struct job *jobs = calloc(r->count, sizeof(*jobs));
+	AUTO_FREE struct err *errors = calloc(r->count, sizeof(*errors));
+
+	if (!jobs || !errors) {
+		const struct err e = {.kind = ERR_FATAL, .text = "out of memory"};
+
+		report_error(r->b->o, r->cfg->name, &e);
+		r->b->code = exit_worst(r->b->code, EXIT_FATAL);
 		return;
 	}
-	if (r == 0 && c->problem)
-		r = err_set(&e, ERR_STORE, -EINVAL, "%s", c->problem);
-	if (r == 0 && c->volume == VOLUME_THIN)
-		r = enter_pool(b, &c->pool, &e);
-	if (r == 0)
-		r = job_run(&j, &e);
-	account(b, &j, r < 0 ? &e : NULL);
-	report_item(&j, r < 0 ? &e : NULL);
-	trouble_done(&j.trouble);
-	free(j.name);
+	for (size_t i = 0; i < r->count; i++)
+		(void)open_job(r, i, &jobs[i], &errors[i]);
+	job_shoot_group(jobs, r->count, errors);
+	for (size_t i = 0; i < r->count; i++) {
+		int ret = errors[i].kind ? errors[i].code : 0;
+
+		/* After a signal or the pool's limit it only unwinds. */
+		if (ret == 0 && r->ended)
+			ret = job_drop(&jobs[i], r->ended, &errors[i]);
+		else if (ret == 0)
+			ret = job_run(&jobs[i], &errors[i]);
+		close_job(r, &jobs[i], ret, &errors[i]);
+	}
+}
+
+/* Nobody else writes there now, so what is unfinished was left by a run that died. */
+static void sweep(const struct cfg_dest *dest)
+{
+	struct err e = {0};
+	int n = dest_find(dest->type)->sweep(dest, &e);
+
+	if (n > 0)
+		log_info("destination '%s': removed %d unfinished files", dest->name, n);
+	if (n < 0 && n != -ENOENT)
+		log_warning("destination '%s': %s", dest->name, e.text);
+}
+
+static int lock_dest(struct round *r, int *lock, struct err *e)
+{
+	AUTO_STRBUF name = {0};
+	int ret = dest_find(r->dest->type)->identify(r->dest, &name, e);
+
+	if (ret == 0)
+		ret = pools_lock(r->b->o, "destination", name.data, r->what, lock, e);
+	if (ret == 0)
+		sweep(r->dest);
+	return ret < 0 ? err_add(e, "destination '%s'", r->dest->name) : 0;
+}
+
+static void run_round(struct round *r)
+{
+	AUTO_CLOSE int lock = -1;
+	struct err e = {0};
+	const bool is_dry = r->b->o->dry_run;
+
+	if (!is_dry && lock_dest(r, &lock, &e) < 0) {
+		report_error(r->b->o, r->cfg->name, &e);
+		r->b->failed += r->count;
+		r->b->code = exit_worst(r->b->code, err_exit_code(e.kind));
+		return;
+	}
+	if (r->cfg->group && !is_dry)
+		as_group(r);
+	else
+		one_by_one(r);
+	r->b->code = exit_worst(r->b->code, pools_leave(&r->pools));
 }
 
 static void one_job(struct batch *b, const struct cfg_job *cfg)
 {
-	size_t total = 0, number = 0;
+	AUTO_FREE const struct container **selected = calloc(b->list.count + 1, sizeof(*selected));
+	struct round r = {.b = b,
+		.cfg = cfg,
+		.dest = cfg_find_dest(b->o->cfg, cfg->destination),
+		.containers = selected};
 
-	for (size_t i = 0; i < b->list.count; i++)
-		total += plan_selects(cfg, &b->list.items[i]);
-	for (size_t i = 0; i < b->list.count && !stop_asked(); i++)
+	for (size_t i = 0; selected && i < b->list.count; i++)
 		if (plan_selects(cfg, &b->list.items[i]))
-			one_container(b, cfg, &b->list.items[i], ++number, total);
-	if (total == 0)
+			selected[r.count++] = &b->list.items[i];
+	(void)snprintf(r.what, sizeof(r.what), "job %s", cfg->name);
+	r.pools = (struct pools){.options = b->o, .what = r.what};
+	if (!selected || r.count == 0)
 		log_warning("job '%s' selects no container", cfg->name);
-	b->selected += total;
+	else
+		run_round(&r);
+	b->selected += r.count;
 }
 
 int list_stores(const struct cfg *cfg, struct container_list *list)
@@ -198,21 +250,6 @@ int list_stores(const struct cfg *cfg, struct container_list *list)
 	return code;
 }
 
-/* Unfinished archives of a run that died; we hold the lock, so nobody writes them. */
-static void sweep_destinations(const struct cfg *cfg)
-{
-	for (size_t i = 0; i < cfg->dest_count; i++) {
-		struct err e = {0};
-		int n = dest_find(cfg->dests[i].type)->sweep(&cfg->dests[i], &e);
-
-		if (n > 0)
-			log_info("destination '%s': removed %d unfinished files",
-				cfg->dests[i].name, n);
-		if (n < 0 && n != -ENOENT)
-			log_warning("destination '%s': %s", cfg->dests[i].name, e.text);
-	}
-}
-
 /* Is a thin device among what the jobs of this run select? */
 static bool has_thin(const struct batch *b)
 {
@@ -226,30 +263,28 @@ static bool has_thin(const struct batch *b)
 }
 
 /* Folders need nothing of the host: neither device mapper nor mounts, nor the rights for them. */
-static int prepare(struct batch *b, int *lock, struct err *e)
+static int prepare(struct batch *b, struct err *e)
 {
+	const struct cfg *cfg = b->o->cfg;
 	size_t left = 0;
 
 	if (gethostname(b->hostname, sizeof(b->hostname) - 1) < 0)
 		(void)snprintf(b->hostname, sizeof(b->hostname), "localhost");
 	int r = check_job_names(b->o, e);
-	if (r == 0 && !b->o->dry_run)
-		r = lock_take(lock, e);
 	if (r < 0)
 		return r;
-	b->code = list_stores(b->o->cfg, &b->list);
+	b->code = list_stores(cfg, &b->list);
 	if (b->o->dry_run)
 		return 0;
 	stop_init();
+	manners_apply((int)cfg->nice, strcmp(cfg->io_class, "idle") == 0);
 	b->uses_pools = has_thin(b);
-	if (b->uses_pools)
-		r = dmdev_init(e);
-	if (r == 0 && b->uses_pools)
+	if (!b->uses_pools)
+		return 0;
+	r = dmdev_init(e);
+	if (r == 0)
 		r = recover_entries(NULL, &left, e);
-	if (r < 0)
-		return r;
-	sweep_destinations(b->o->cfg);
-	return b->uses_pools ? view_isolate(e) : 0;
+	return r < 0 ? r : view_isolate(e);
 }
 
 static void summary(const struct batch *b, uint64_t started)
@@ -284,10 +319,9 @@ int run_batch(const struct run_options *o)
 {
 	struct batch b = {.o = o};
 	struct err e = {0};
-	AUTO_CLOSE int lock = -1;
 	const uint64_t started = clock_ns();
 
-	if (prepare(&b, &lock, &e) < 0) {
+	if (prepare(&b, &e) < 0) {
 		report_error(o, "run", &e);
 		container_list_done(&b.list);
 		return err_exit_code(e.kind);
@@ -295,7 +329,6 @@ int run_batch(const struct run_options *o)
 	for (size_t i = 0; i < o->cfg->job_count && !stop_asked(); i++)
 		if (is_wanted_job(o, &o->cfg->jobs[i]))
 			one_job(&b, &o->cfg->jobs[i]);
-	(void)leave_pool(&b);
 	if (stop_asked())
 		b.code = EXIT_INTERRUPTED;
 	if (b.selected == 0)

@@ -6,17 +6,29 @@
 #include <string.h>
 
 #include "clock.h"
+#include "damage.h"
+#include "log.h"
 #include "scope.h"
 #include "stop.h"
 #include "view.h"
 #include "walk.h"
 
+static int prepare(struct job *j, struct err *e)
+{
+	return snap_prepare(j->pool, j->container, j->next_id, &j->undo, &j->snap, e);
+}
+
 static int stage_snapshot(struct job *j, struct err *e)
 {
-	int r = snap_take(j->pool, j->container, &j->undo, &j->snap, e);
+	struct snap *one = &j->snap;
+	size_t failed;
+	int r = j->is_shot ? 0 : prepare(j, e);
 
-	j->time = time(NULL);
-	return r;
+	if (r == 0 && !j->is_shot) {
+		r = snap_shoot(&one, 1, &failed, e);
+		j->time = time(NULL);
+	}
+	return r < 0 ? r : snap_confirm(&j->snap, e);
 }
 
 static int undo_view(void *arg, struct err *e)
@@ -96,6 +108,19 @@ static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e
 	return 0;
 }
 
+/* What the kernel says of the snapshot's file system meanwhile; of a folder's nobody can tell. */
+static int watched_stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
+{
+	struct damage damage;
+
+	if (j->container->volume != VOLUME_THIN)
+		return stream(j, f, p, e);
+	damage_begin(&damage, j->snap.node, VIEW_DIR);
+	int r = stream(j, f, p, e);
+	damage_end(&damage, &j->trouble);
+	return r;
+}
+
 static int stage_archive(struct job *j, struct err *e)
 {
 	struct frames *f = NULL;
@@ -108,7 +133,7 @@ static int stage_archive(struct job *j, struct err *e)
 	if (r == 0)
 		r = pack_new(f, &p, e);
 	if (r == 0)
-		r = stream(j, f, p, e);
+		r = watched_stream(j, f, p, e);
 	pack_free(p);
 	frames_free(f);
 	return r;
@@ -166,46 +191,115 @@ static int stage_seal(struct job *j, struct err *e)
 
 #define FOR(kind) (1u << (kind))
 #define FOR_ALL (~0u)
+#define BY_SETTING 0
 
+/* How long each may take; flushing and freezing have limits of their own below these. */
 static const struct stage {
 	const char *name;
 	unsigned volumes; /* kinds of volume that it is for */
 	int (*run)(struct job *j, struct err *e);
+	unsigned seconds;
 } stages[] = {
-	{"snapshot", FOR(VOLUME_THIN), stage_snapshot},
-	{"mount", FOR(VOLUME_THIN), stage_mount},
-	{"open", FOR(VOLUME_FOLDER), stage_open},
-	{"archive", FOR_ALL, stage_archive},
-	{"seal", FOR_ALL, stage_seal},
+	{"snapshot", FOR(VOLUME_THIN), stage_snapshot, 300},
+	{"mount", FOR(VOLUME_THIN), stage_mount, 300},
+	{"open", FOR(VOLUME_FOLDER), stage_open, 300},
+	{"archive", FOR_ALL, stage_archive, BY_SETTING},
+	{"seal", FOR_ALL, stage_seal, 600},
 };
+
+static void late(void *arg, const char *stage, unsigned seconds)
+{
+	const struct job *j = arg;
+
+	log_warning("%s: %s hangs: not done after %u s", j->container->name, stage, seconds);
+}
+
+static int run_stages(struct job *j, struct err *e)
+{
+	const struct watch_ops ops = {late, j};
+	int r = watch_start(j->pool, &ops, &j->watch, e);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(stages); i++) {
+		const struct stage *s = &stages[i];
+
+		if (!(s->volumes & FOR(j->container->volume)))
+			continue;
+		watch_stage(j->watch, s->name,
+			s->seconds ? s->seconds : (unsigned)j->cfg->archive_timeout);
+		r = stop_check(e);
+		if (r == 0)
+			r = s->run(j, e);
+		if (r < 0)
+			(void)err_add(e, "%s", s->name);
+	}
+	j->is_pool_limit = j->watch && watch_is_pool_limit(j->watch);
+	watch_stop(TAKE_PTR(j->watch));
+	stop_clear();
+	return r;
+}
+
+/* Undoes everything; what is left on the host weighs more than what failed before it. */
+static int unwind(struct job *j, int r, struct err *e)
+{
+	struct err left = {0};
+
+	if (j->root >= 0)
+		(void)close(TAKE_FD(j->root)); /* or the mount would be busy */
+	int u = undo_to(&j->undo, 0, &left);
+	if (u == 0)
+		return r;
+	left.kind = ERR_LEFTOVER;
+	if (r < 0)
+		(void)err_add(&left, "%s; then", e->text);
+	*e = left;
+	return u;
+}
 
 int job_run(struct job *j, struct err *e)
 {
-	const size_t mark = undo_mark(&j->undo);
-	struct err left = {0};
-	int r = 0;
-
-	j->root = -1;
 	j->started_ns = clock_ns();
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(stages); i++) {
-		if (!(stages[i].volumes & FOR(j->container->volume)))
+	return unwind(j, run_stages(j, e), e);
+}
+
+int job_drop(struct job *j, const char *why, struct err *e)
+{
+	return unwind(j, err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", why), e);
+}
+
+void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
+{
+	AUTO_FREE struct snap **snaps = calloc(count, sizeof(*snaps));
+	AUTO_FREE struct job **ready = calloc(count, sizeof(*ready));
+	struct err e = {0};
+	size_t n = 0, failed = 0;
+	int r = snaps && ready ? 0 : err_sys(&e, ERR_FATAL, -ENOMEM, "group");
+
+	for (size_t i = 0; i < count; i++) {
+		if (errors[i].kind || jobs[i].container->volume != VOLUME_THIN)
 			continue;
-		r = stop_check(e);
-		if (r == 0)
-			r = stages[i].run(j, e);
+		int p = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
 		if (r < 0)
-			(void)err_add(e, "%s", stages[i].name);
+			errors[i] = e;
+		if (p < 0) {
+			(void)err_add(&errors[i], "snapshot");
+			(void)unwind(&jobs[i], p, &errors[i]);
+		} else {
+			snaps[n] = &jobs[i].snap;
+			ready[n++] = &jobs[i];
+		}
 	}
-	if (j->root >= 0)
-		(void)close(TAKE_FD(j->root)); /* or the mount would be busy */
-	int u = undo_to(&j->undo, mark, &left);
-	if (u < 0) {
-		/* What is left on the host weighs more than what failed before it. */
-		left.kind = ERR_LEFTOVER;
-		if (r < 0)
-			(void)err_add(&left, "%s; then", e->text);
-		*e = left;
-		r = u;
+	if (n == 0)
+		return;
+	r = snap_shoot(snaps, n, &failed, &e);
+	if (r < 0)
+		(void)err_add(&e, "snapshot of the group: %s", ready[failed]->container->name);
+	const time_t now = time(NULL);
+	for (size_t i = 0; i < n; i++) {
+		ready[i]->time = now;
+		ready[i]->is_shot = r == 0;
+		if (r < 0) {
+			errors[ready[i] - jobs] = e;
+			(void)unwind(ready[i], r, &errors[ready[i] - jobs]);
+		}
 	}
-	return r;
 }

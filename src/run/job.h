@@ -12,6 +12,7 @@
 #include "snap.h"
 #include "trouble.h"
 #include "undo.h"
+#include "watch.h"
 
 /* Fills from left to right: each stage reads what earlier ones wrote. */
 struct job {
@@ -26,6 +27,8 @@ struct job {
 	const char *hostname;
 	size_t number, total;
 	/* snapshot */
+	uint32_t *next_id; /* of the pool, shared by a group */
+	bool is_shot;      /* together with its group, before the stages run */
 	time_t time;
 	struct snap snap;
 	uint64_t mapped_bytes;
@@ -38,17 +41,47 @@ struct job {
 	struct pack_counts counts;
 	uint64_t tar_bytes, file_bytes, started_ns, progress_ns;
 	char sha256[65];
-	bool is_sealed;
+	bool is_sealed, is_pool_limit;
+	struct watch *watch;
 	struct undo undo;
 };
 
 /* Runs all stages and always the teardown. */
 int job_run(struct job *j, struct err *e);
+/* Gives a member of a group up. */
+int job_drop(struct job *j, const char *why, struct err *e);
+/* The snapshots of a group in one instant; each job is then run.  Unwinds those that fail. */
+void job_shoot_group(struct job *jobs, size_t count, struct err *errors);
+
+/* The pools that one job of the configuration uses: found or assembled, locked, recovered. */
+struct pools {
+	const struct run_options *options;
+	const char *what; /* for those who wait for the lock */
+	struct pool_use {
+		const struct pool_ref *ref; /* borrowed */
+		struct pool pool;
+		struct ledger_entry entry; /* of one that we assembled */
+		uint32_t next_id;
+		int lock;
+		struct undo undo;
+	} * *items; /* they do not move */
+	size_t count;
+};
+
+int pools_enter(struct pools *p, const struct pool_ref *ref, struct pool_use **ret, struct err *e);
+/* Takes assembled pools down and frees; an exit code. */
+int pools_leave(struct pools *p);
+/* lock_take with the waiting that the configuration wants, and a word about it. */
+int pools_lock(const struct run_options *o, const char *kind, const char *name, const char *what,
+	int *ret_fd, struct err *e);
 
 /* The containers of all stores; problems of a store are logged; returns the worst exit code. */
 int list_stores(const struct cfg *cfg, struct container_list *list);
 
-/* Recovers entries of one pool (NULL: all); *ret_left counts what remains.  Needs the lock. */
+/*
+ * Recovers the entries of one pool, whose lock the caller holds, or (NULL) of all pools that no run
+ * uses; *ret_left counts what remains.
+ */
 int recover_entries(const char *pool, size_t *ret_left, struct err *e);
 
 /* Reports: text or JSON lines on stdout. */

@@ -39,10 +39,20 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 	struct recovery *v = arg;
 	struct err mine = {0};
 
+	AUTO_CLOSE int lock = -1;
+	int r = 0;
+
 	(void)e;
 	if (v->pool && (x->is_pool || strcmp(v->pool, x->pool) != 0))
 		return 0;
-	int r = x->is_pool ? recover_pool(x, &mine) : recover_snapshot(x, &mine);
+	if (!v->pool)
+		r = lock_take("pool", x->pool, "recovery", 0, &lock, &mine);
+	if (r == -EWOULDBLOCK) {
+		log_debug("'%s': %s", x->file, mine.text);
+		return 0; /* the live run's own */
+	}
+	if (r == 0)
+		r = x->is_pool ? recover_pool(x, &mine) : recover_snapshot(x, &mine);
 	if (r == 0)
 		r = ledger_remove(x, &mine);
 	if (r < 0) {
@@ -68,11 +78,8 @@ int run_recover(const struct run_options *o)
 {
 	struct err e = {0};
 	size_t left = 0;
-	AUTO_CLOSE int lock = -1;
 	int r = dmdev_init(&e);
 
-	if (r == 0)
-		r = lock_take(&lock, &e);
 	if (r == 0)
 		r = recover_entries(NULL, &left, &e);
 	if (r < 0) {

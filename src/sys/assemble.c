@@ -2,8 +2,6 @@
 /* The pool of a stopped engine, from its loop files or devices; see pool.h. */
 #include "pool.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,27 +12,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "proc.h"
 #include "scope.h"
 #include "thinmeta.h"
-
-/* An engine that runs may open the same files at any moment. */
-static bool engine_runs(void)
-{
-	AUTO_DIR DIR *proc = opendir("/proc");
-	const struct dirent *d;
-
-	while (proc && (d = readdir(proc))) {
-		char path[300], comm[32] = "";
-
-		if (!isdigit((unsigned char)d->d_name[0]))
-			continue;
-		(void)snprintf(path, sizeof(path), "/proc/%s/comm", d->d_name);
-		AUTO_FCLOSE FILE *f = fopen(path, "re");
-		if (f && fgets(comm, sizeof(comm), f) && strcmp(comm, "dockerd\n") == 0)
-			return true;
-	}
-	return false;
-}
 
 /* Attaches a loop device that goes away by itself with its last user.  The fd keeps it meanwhile.
  */
@@ -112,9 +92,10 @@ int pool_assemble(const struct pool_ref *ref, struct pool *ret, struct err *e)
 	if (!ref->data_path || !ref->metadata_path || !ref->dm_name)
 		return err_set(e, ERR_STORE, -ENOENT,
 			"pool '%s' is not active and has no files to assemble it from; start what "
-			"owns it",
+			"owns it, or name another pool with the store's key 'pool'",
 			ref->dm_name ? ref->dm_name : "?");
-	if (engine_runs())
+	/* An engine that runs may open the same files at any moment. */
+	if (proc_find_docker(NULL, 0, NULL))
 		return err_set(e, ERR_STORE, -EBUSY,
 			"pool '%s' is not active although a dockerd runs; try again when it is up",
 			ref->dm_name);
@@ -156,7 +137,7 @@ int pool_close(struct pool *p, struct err *e)
 {
 	/* An engine that started meanwhile has adopted the pool by its name; it takes it down
 	 * itself. */
-	if (!p->is_ours || engine_runs())
+	if (!p->is_ours || proc_find_docker(NULL, 0, NULL))
 		return 0;
 	int r = dmdev_remove(p->name, e);
 	if (r == 0)

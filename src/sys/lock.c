@@ -6,51 +6,77 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "clock.h"
 #include "scope.h"
+#include "stop.h"
+
+#define POLL_MS 100
+
+static int busy(int fd, const char *kind, const char *name, struct err *e)
+{
+	char owner[160] = "";
+	ssize_t n = pread(fd, owner, sizeof(owner) - 1, 0);
+
+	owner[n > 0 ? n : 0] = '\0';
+	owner[strcspn(owner, "\n")] = '\0';
+	return err_set(e, ERR_LOCKED, -EWOULDBLOCK, "%s '%s' is in use by %s", kind, name,
+		owner[0] ? owner : "another run");
+}
 
 /* Root's is the host's; who cannot write there can only meet own runs. */
-static int lock_path(char out[PATH_MAX], struct err *e)
+static int lock_path(const char *kind, const char *name, char out[PATH_MAX], struct err *e)
 {
-	const char *dir = getenv("XDG_RUNTIME_DIR"), *file = "thinark.lock";
+	const char *dir = getenv("XDG_RUNTIME_DIR"), *before = "thinark-";
 
 	if (geteuid() == 0) {
 		(void)mkdir(LOCK_RUN_DIR, 0700);
 		dir = LOCK_RUN_DIR;
-		file = "lock";
+		before = "";
 	} else if (!dir || dir[0] != '/') {
 		dir = getenv("HOME");
-		file = ".thinark.lock";
+		before = ".thinark-";
 	}
 	if (!dir || dir[0] != '/')
 		return err_set(e, ERR_FATAL, -ENOENT,
-			"no place for the lock: neither XDG_RUNTIME_DIR nor HOME is set");
-	if (snprintf(out, PATH_MAX, "%s/%s", dir, file) >= PATH_MAX)
+			"no place for a lock: neither XDG_RUNTIME_DIR nor HOME is set");
+	int n = snprintf(out, PATH_MAX, "%s/%s%s-%s.lock", dir, before, kind, name);
+	if (n >= PATH_MAX)
 		return err_sys(e, ERR_FATAL, -ENAMETOOLONG, "lock");
+	for (char *c = out + strlen(dir) + 1; *c; c++)
+		if (*c == '/')
+			*c = '_';
 	return 0;
 }
 
-int lock_take(int *ret_fd, struct err *e)
+int lock_take(const char *kind, const char *name, const char *what, unsigned wait_s, int *ret_fd,
+	struct err *e)
 {
-	char pid[32] = "", path[PATH_MAX];
-	int r = lock_path(path, e);
+	const uint64_t deadline = clock_ns() + (uint64_t)wait_s * 1000000000u;
+	char path[PATH_MAX], owner[160], when[24];
+	int rc = lock_path(kind, name, path, e);
 
-	if (r < 0)
-		return r;
+	if (rc < 0)
+		return rc;
 	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, ERR_FATAL, -errno, "%s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
-
-		pid[n > 0 ? n : 0] = '\0';
-		return err_set(e, ERR_LOCKED, -EWOULDBLOCK, "another run is active (process %s)",
-			pid[0] ? pid : "unknown");
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_sys(e, ERR_FATAL, -errno, "%s", path);
+		if (stop_check(e) < 0)
+			return e->code;
+		if (clock_ns() >= deadline)
+			return busy(fd, kind, name, e);
+		clock_sleep_ms(POLL_MS);
 	}
-	int n = snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
+	int n = snprintf(owner, sizeof(owner), "process %d, %.80s, since %s\n", (int)getpid(), what,
+		clock_rfc3339(time(NULL), when));
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, owner, (size_t)n, 0) != n)
 		return err_sys(e, ERR_FATAL, -errno, "%s", path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;

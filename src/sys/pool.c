@@ -73,14 +73,17 @@ int pool_guard(const struct pool *p, struct err *e)
 			: s.mode == POOL_OUT_OF_DATA ? "out of data space"
 						     : "failed");
 	uint64_t free_data = s.data_total - s.data_used, free_meta = s.meta_total - s.meta_used;
-	if (free_data < s.data_total / 10 || free_data < p->low_water_blocks / 10)
+	if (free_data * 100 < s.data_total * p->limits.min_free_data)
 		return err_set(e, ERR_POOL, -ENOSPC,
-			"pool '%s' has only %" PRIu64 " of %" PRIu64 " data blocks free", p->name,
-			free_data, s.data_total);
-	if (free_meta < s.meta_total / 10 || free_meta < 2 * s.meta_low_water)
+			"pool '%s' has only %" PRIu64 " of %" PRIu64
+			" data blocks free, %u %% are wanted (pool_min_free_data)",
+			p->name, free_data, s.data_total, p->limits.min_free_data);
+	if (free_meta * 100 < s.meta_total * p->limits.min_free_metadata ||
+		free_meta < 2 * s.meta_low_water)
 		return err_set(e, ERR_POOL, -ENOSPC,
-			"pool '%s' has only %" PRIu64 " of %" PRIu64 " metadata blocks free",
-			p->name, free_meta, s.meta_total);
+			"pool '%s' has only %" PRIu64 " of %" PRIu64
+			" metadata blocks free, %u %% are wanted (pool_min_free_metadata)",
+			p->name, free_meta, s.meta_total, p->limits.min_free_metadata);
 	return 0;
 }
 
@@ -140,6 +143,15 @@ static int find_pool(void *arg, const char *name, const struct dmdev_info *i,
 	return 1;
 }
 
+/* Any device of the engine will do: its names differ only behind the last hyphen. */
+static bool is_engine_device(const char *name, const char *expected)
+{
+	const char *hyphen = strrchr(expected, '-');
+	size_t prefix = hyphen ? (size_t)(hyphen - expected) + 1 : strlen(expected) + 1;
+
+	return strncmp(name, expected, prefix) == 0;
+}
+
 static int find_device(void *arg, const char *name, const struct dmdev_info *i,
 	const struct dmdev_target *t, struct err *e)
 {
@@ -147,7 +159,7 @@ static int find_device(void *arg, const char *name, const struct dmdev_info *i,
 
 	(void)i;
 	(void)e;
-	if (strcmp(t->type, "thin") != 0 || strcmp(name, f->ref->device_name) != 0)
+	if (strcmp(t->type, "thin") != 0 || !is_engine_device(name, f->ref->device_name))
 		return 0;
 	return sscanf(t->params, "%u:%u", &f->major, &f->minor) == 2;
 }

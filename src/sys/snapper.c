@@ -3,100 +3,137 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/dm-ioctl.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "clock.h"
+#include "dmraw.h"
+#include "manners.h"
 #include "scope.h"
 
-/* One request in the kernel's layout; the size is fixed, so nothing is allocated later. */
-struct request {
-	struct dm_ioctl io;
-	union {
-		struct dm_target_msg msg;
-		char room[512];
-	} u;
+enum stage { STAGE_START, STAGE_SUSPEND, STAGE_MESSAGE, STAGE_STATUS, STAGE_RESUME };
+
+/* The requests of one origin, and of one snapshot. */
+struct origin {
+	struct dmraw suspend, unfrozen, status, resume;
+	bool is_held, was_frozen;
+};
+
+struct shot {
+	struct dmraw message;
+	struct origin origins[SNAPPER_ORIGINS];
+	size_t count;
+	bool is_taken;
 };
 
 /* Shared between child and parent; anonymous shared memory. */
 struct shared {
 	atomic_int abort;
 	int result; /* negative errno of what failed, 0 */
-	int stage;  /* 1 suspend, 2 message, 3 status, 4 resume */
-	int frozen;
+	enum stage stage;
+	size_t failed;
 	uint64_t window_ns;
-	struct request suspend[SNAPPER_ORIGINS], status[SNAPPER_ORIGINS], resume[SNAPPER_ORIGINS];
-	struct request message;
+	size_t count;
+	struct shot shots[];
 };
 
-static void prepare(struct request *q, const char *name, uint32_t flags)
+static int suspend(int control, struct origin *o)
 {
-	*q = (struct request){0};
-	q->io.version[0] = DM_VERSION_MAJOR;
-	q->io.data_size = sizeof(*q);
-	q->io.data_start = offsetof(struct request, u);
-	q->io.flags = flags;
-	(void)snprintf(q->io.name, sizeof(q->io.name), "%s", name);
+	int r = dmraw_call(control, DM_DEV_SUSPEND, &o->suspend);
+
+	o->was_frozen = r == 0;
+	/* Frozen by someone else, or a file system in error: without freezing. */
+	if (r == -EBUSY || r == -EIO)
+		r = dmraw_call(control, DM_DEV_SUSPEND, &o->unfrozen);
+	o->is_held = r == 0;
+	return r;
 }
 
-static int call(int control, unsigned long what, struct request *q)
+/* Someone may have resumed the origin under us: then the snapshot is no good. */
+static int check_held(int control, struct origin *o)
 {
-	return ioctl(control, what, q) < 0 ? -errno : 0;
+	int r = dmraw_call(control, DM_DEV_STATUS, &o->status);
+
+	return r == 0 && !(o->status.io.flags & DM_SUSPEND_FLAG) ? -ETIMEDOUT : r;
+}
+
+static int for_origins(
+	int control, struct shared *m, enum stage stage, int (*fn)(int control, struct origin *o))
+{
+	m->stage = stage;
+	for (m->failed = 0; m->failed < m->count; m->failed++) {
+		struct shot *shot = &m->shots[m->failed];
+
+		for (size_t i = 0; i < shot->count; i++) {
+			int r = fn(control, &shot->origins[i]);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int send_messages(int control, struct shared *m)
+{
+	m->stage = STAGE_MESSAGE;
+	for (m->failed = 0; m->failed < m->count; m->failed++) {
+		struct shot *shot = &m->shots[m->failed];
+
+		if (atomic_load(&m->abort))
+			return -ETIMEDOUT;
+		int r = dmraw_call(control, DM_TARGET_MSG, &shot->message);
+		if (r < 0)
+			return r;
+		shot->is_taken = true;
+	}
+	return 0;
+}
+
+/* All are tried, last suspended first. */
+static int resume(int control, struct shared *m)
+{
+	int first = 0;
+
+	for (size_t n = m->count; n-- > 0;)
+		for (size_t i = m->shots[n].count; i-- > 0;) {
+			struct origin *o = &m->shots[n].origins[i];
+			int r = o->is_held ? dmraw_call(control, DM_DEV_SUSPEND, &o->resume) : 0;
+
+			if (r < 0 && first == 0) {
+				m->failed = n;
+				first = r;
+			}
+		}
+	return first;
 }
 
 /* All of the window; only ioctls.  Returns after every origin it suspended was resumed. */
-static void window(int control, const struct snapper *s, struct shared *m)
+static void window(int control, struct shared *m)
 {
-	size_t held = 0;
-	int r = 0;
 	const uint64_t start = clock_ns();
+	int r = for_origins(control, m, STAGE_SUSPEND, suspend);
 
-	m->frozen = 1;
-	for (; r == 0 && held < s->origin_count; held += r == 0) {
-		m->stage = 1;
-		r = call(control, DM_DEV_SUSPEND, &m->suspend[held]);
-		if (r == -EBUSY || r == -EIO) {
-			/* Frozen by someone else, or a file system in error: without freezing. */
-			prepare(&m->suspend[held], s->origins[held],
-				DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG);
-			r = call(control, DM_DEV_SUSPEND, &m->suspend[held]);
-			m->frozen = 0;
-		}
-	}
-	if (r == 0 && !atomic_load(&m->abort)) {
-		m->stage = 2;
-		r = call(control, DM_TARGET_MSG, &m->message);
-	} else if (r == 0) {
-		r = -ETIMEDOUT;
-	}
-	/* Someone may have resumed the origin under us: then the snapshot is no good. */
-	for (size_t i = 0; r == 0 && i < held; i++) {
-		m->stage = 3;
-		r = call(control, DM_DEV_STATUS, &m->status[i]);
-		if (r == 0 && !(m->status[i].io.flags & DM_SUSPEND_FLAG))
-			r = -ETIMEDOUT;
-	}
-	for (size_t i = held; i-- > 0;) {
-		int back = call(control, DM_DEV_SUSPEND, &m->resume[i]);
-
-		if (r == 0 && back < 0) {
-			m->stage = 4;
-			r = back;
-		}
-	}
+	if (r == 0)
+		r = send_messages(control, m);
+	if (r == 0)
+		r = for_origins(control, m, STAGE_STATUS, check_held);
+	const size_t failed = m->failed;
+	int back = resume(control, m);
 	m->window_ns = clock_ns() - start;
-	m->result = r;
+	if (r < 0)
+		m->failed = failed;
+	else if (back < 0)
+		m->stage = STAGE_RESUME;
+	m->result = r < 0 ? r : back;
 }
 
-static _Noreturn void child(int control, const struct snapper *s, struct shared *m)
+static _Noreturn void child(int control, struct shared *m)
 {
 	sigset_t all;
 	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -106,30 +143,18 @@ static _Noreturn void child(int control, const struct snapper *s, struct shared 
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 	if (oom >= 0 && write(oom, "-1000", 5) < 0)
 		(void)0; /* only a help */
-	(void)setpriority(PRIO_PROCESS, 0, -18);
+	manners_urgent();
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		(void)0; /* only a help */
-	window(control, s, m);
+	window(control, m);
 	_exit(0);
-}
-
-static int is_suspended(int control, const char *name)
-{
-	struct request q;
-
-	prepare(&q, name, 0);
-	return call(control, DM_DEV_STATUS, &q) == 0 && (q.io.flags & DM_SUSPEND_FLAG);
 }
 
 static void resume_all(int control, const struct snapper *s)
 {
-	struct request q;
-
-	for (size_t i = 0; i < s->origin_count; i++)
-		if (is_suspended(control, s->origins[i])) {
-			prepare(&q, s->origins[i], 0);
-			(void)call(control, DM_DEV_SUSPEND, &q);
-		}
+	for (size_t n = 0; n < s->count; n++)
+		for (size_t i = 0; i < s->shots[n].origin_count; i++)
+			(void)dmraw_resume(control, s->shots[n].origins[i]);
 }
 
 /*
@@ -156,21 +181,18 @@ static int watch(int control, const struct snapper *s, struct shared *m, pid_t p
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINTR;
 }
 
-static int open_control(struct err *e)
-{
-	int fd = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_sys(e, ERR_FATAL, -errno, "/dev/mapper/control");
-	return fd;
-}
-
 static int outcome(struct snapper *s, const struct shared *m, int died, struct err *e)
 {
 	static const char *const stage[] = {"start", "suspend", "create_snap", "status", "resume"};
 
 	s->window_ns = m->window_ns;
-	s->was_frozen = m->frozen;
+	s->failed = m->failed < s->count ? m->failed : 0;
+	for (size_t n = 0; n < s->count; n++) {
+		s->shots[n].is_taken = m->shots[n].is_taken;
+		s->shots[n].was_frozen = m->shots[n].count > 0;
+		for (size_t i = 0; i < m->shots[n].count; i++)
+			s->shots[n].was_frozen &= m->shots[n].origins[i].was_frozen;
+	}
 	if (died < 0)
 		return err_set(
 			e, ERR_SOURCE, died, "the snapshot process died; the origin was resumed");
@@ -183,36 +205,69 @@ static int outcome(struct snapper *s, const struct shared *m, int died, struct e
 	return 0;
 }
 
+static void prepare(struct shared *m, const struct snapper *s)
+{
+	m->count = s->count;
+	for (size_t n = 0; n < s->count; n++) {
+		const struct snapper_shot *from = &s->shots[n];
+		struct shot *to = &m->shots[n];
+
+		dmraw_prepare_message(&to->message, from->pool, from->message);
+		to->count = from->origin_count;
+		for (size_t i = 0; i < from->origin_count; i++) {
+			struct origin *o = &to->origins[i];
+			const char *name = from->origins[i];
+
+			dmraw_prepare(&o->suspend, name, DM_SUSPEND_FLAG);
+			dmraw_prepare(&o->unfrozen, name, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG);
+			dmraw_prepare(&o->status, name, 0);
+			dmraw_prepare(&o->resume, name, 0);
+		}
+	}
+}
+
+/* Nothing is suspended, so nothing needs a watchdog. */
+static int without_window(int control, struct snapper *s, struct err *e)
+{
+	s->window_ns = 0;
+	for (s->failed = 0; s->failed < s->count; s->failed++) {
+		struct snapper_shot *shot = &s->shots[s->failed];
+		struct dmraw q;
+
+		dmraw_prepare_message(&q, shot->pool, shot->message);
+		int r = dmraw_call(control, DM_TARGET_MSG, &q);
+		if (r < 0)
+			return err_sys(e, ERR_SOURCE, r, "create_snap");
+		shot->is_taken = true;
+	}
+	return 0;
+}
+
 int snapper_run(struct snapper *s, struct err *e)
 {
-	AUTO_CLOSE int control = open_control(e);
+	AUTO_CLOSE int control = dmraw_open(e);
+	size_t origins = 0;
 
 	if (control < 0)
 		return control;
-	if (s->origin_count == 0) {
-		s->window_ns = 0;
-		s->was_frozen = 0;
-		return dmdev_message(s->pool, s->message, e);
+	for (size_t n = 0; n < s->count; n++) {
+		s->shots[n].was_frozen = s->shots[n].is_taken = false;
+		origins += s->shots[n].origin_count;
 	}
+	if (origins == 0)
+		return without_window(control, s, e);
+	const size_t size = sizeof(struct shared) + s->count * sizeof(struct shot);
 	struct shared *m =
-		mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (m == MAP_FAILED)
 		return err_sys(e, ERR_FATAL, -errno, "shared memory");
-	for (size_t i = 0; i < s->origin_count; i++) {
-		prepare(&m->suspend[i], s->origins[i], DM_SUSPEND_FLAG);
-		prepare(&m->status[i], s->origins[i], 0);
-		prepare(&m->resume[i], s->origins[i], 0);
-	}
-	prepare(&m->message, s->pool, 0);
-	(void)snprintf(m->message.u.room + offsetof(struct dm_target_msg, message),
-		sizeof(m->message.u.room) - offsetof(struct dm_target_msg, message), "%s",
-		s->message);
+	prepare(m, s);
 	pid_t pid = fork();
 	if (pid == 0)
-		child(control, s, m);
+		child(control, m);
 	int r = pid < 0 ? err_sys(e, ERR_FATAL, -errno, "fork")
 			: outcome(s, m, watch(control, s, m, pid), e);
-	(void)munmap(m, sizeof(*m));
+	(void)munmap(m, size);
 	return r;
 }
 
@@ -226,6 +281,8 @@ int snapper_presync(const char *node, unsigned limit_s, struct err *e)
 	if (pid == 0) {
 		int fd = open(node, O_RDONLY | O_CLOEXEC);
 
+		/* The container's own data: the sooner they are down the shorter it waits. */
+		manners_urgent();
 		_exit(fd < 0 || ioctl(fd, BLKFLSBUF, 0) < 0);
 	}
 	for (unsigned ms = 0; ms < limit_s * 1000; ms += 5) {
@@ -241,16 +298,10 @@ int snapper_presync(const char *node, unsigned limit_s, struct err *e)
 
 int snapper_resume(const char *name, struct err *e)
 {
-	AUTO_CLOSE int control = open_control(e);
-	struct request q;
+	AUTO_CLOSE int control = dmraw_open(e);
+	int r = control < 0 ? control : dmraw_resume(control, name);
 
-	if (control < 0)
-		return control;
-	if (!is_suspended(control, name))
-		return 0;
-	prepare(&q, name, 0);
-	int r = call(control, DM_DEV_SUSPEND, &q);
-	if (r < 0 && r != -ENXIO)
+	if (control >= 0 && r < 0)
 		return err_sys(e, ERR_LEFTOVER, r, "resume of '%s'", name);
-	return 0;
+	return r;
 }

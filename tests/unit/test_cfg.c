@@ -285,19 +285,95 @@ static void schema_is_json(void **state)
 	assert_true(json_is_false(json_object_get(j, "additionalProperties")));
 }
 
+static void check_man(const char *text, const struct cfg_key *keys)
+{
+	for (const struct cfg_key *k = keys; k->name; k++) {
+		char line[80];
+
+		(void)snprintf(line, sizeof(line), "\n.B %s\n", k->name);
+		assert_non_null(strstr(text, line));
+		if (k->sub)
+			check_man(text, k->sub);
+	}
+}
+
 static void man_names_every_key(void **state)
 {
 	(void)state;
 	AUTO_STRBUF text = {0};
 
 	cfg_doc_man(&text);
-	for (const struct cfg_key *k = cfg_keys; k->name; k++)
-		for (const struct cfg_key *row = k->sub; row->name; row++) {
-			char line[80];
+	check_man(text.data, cfg_keys);
+}
 
-			(void)snprintf(line, sizeof(line), "\n.B %s\n", row->name);
-			assert_non_null(strstr(text.data, line));
+static void numbers(void **state)
+{
+	static const struct {
+		enum cfg_unit unit;
+		const char *text;
+		int64_t value; /* -1: refused */
+	} t[] = {{CFG_BOOL, "true", 1}, {CFG_BOOL, "false", 0}, {CFG_BOOL, "yes", -1},
+		{CFG_COUNT, "0", 0}, {CFG_COUNT, "7", 7}, {CFG_COUNT, "7s", -1},
+		{CFG_COUNT, "-1", -1}, {CFG_COUNT, "", -1}, {CFG_COUNT, "1.5", -1},
+		{CFG_COUNT, "99999999999999999999", -1}, {CFG_BYTES, "512", 512},
+		{CFG_BYTES, "2K", 2048}, {CFG_BYTES, "3MiB", 3 << 20}, {CFG_BYTES, "1G", 1 << 30},
+		{CFG_BYTES, "9T", (int64_t)9 << 40}, {CFG_BYTES, "9999999T", -1},
+		{CFG_BYTES, "M", -1}, {CFG_BYTES, "1 M", -1}, {CFG_SECONDS, "30s", 30},
+		{CFG_SECONDS, "2h", 7200}, {CFG_SECONDS, "1d", 86400}, {CFG_SECONDS, "30", -1},
+		{CFG_SECONDS, "s", -1}, {CFG_PERCENT, "10%", 10}, {CFG_PERCENT, "10", -1},
+		{CFG_PERCENT, "%", -1}};
+	size_t good = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		const struct cfg_key k = {.unit = t[i].unit,
+			.max = INT64_MAX / 4,
+			.min_text = "0",
+			.max_text = "much"};
+		int64_t value = -1;
+		char reason[128] = "";
+		int r = cfg_num_parse(&k, t[i].text, &value, reason, sizeof(reason));
+
+		assert_int_equal(value, t[i].value);
+		assert_int_equal(r < 0, t[i].value < 0);
+		assert_int_equal(reason[0] != '\0', r < 0);
+		good += r == 0;
+	}
+	assert_int_equal(good, 13);
+}
+
+/* Every setting of the sample, also those that stand there as comments. */
+static void whole_sample_is_accepted(void **state)
+{
+	(void)state;
+	AUTO_STRBUF text = {0}, all = {0}, mistakes = {0};
+	struct cfg cfg = {0};
+	struct err e = {0};
+	size_t woken = 0;
+
+	cfg_doc_sample(&text);
+	for (char *line = text.data; *line;) {
+		size_t len = strcspn(line, "\n"), margin = strspn(line, " ");
+		const char *rest = line + margin + 2, *colon = memchr(line, ':', len);
+
+		/* A comment of one word and a colon is a setting. */
+		if (line[margin] == '#' && colon && colon > rest &&
+			strcspn(rest, " ") == (size_t)(colon - rest) + 1) {
+			strbuf_add(&all, line, margin);
+			strbuf_add(&all, rest, len - margin - 2);
+			woken++;
+		} else {
+			strbuf_add(&all, line, len);
 		}
+		strbuf_puts(&all, "\n");
+		line += len + (line[len] == '\n');
+	}
+	assert_true(woken >= 10);
+	if (cfg_load(all.data, all.len, "sample", &cfg, &mistakes, &e) < 0)
+		fail_msg("%s%s", e.text, mistakes.data ? mistakes.data : "");
+	assert_int_equal(cfg.pool_min_free_data, 10);
+	assert_int_equal(cfg.jobs[0].archive_timeout, 86400);
+	cfg_done(&cfg);
 }
 
 int main(void)
@@ -312,6 +388,8 @@ int main(void)
 		cmocka_unit_test(rows_keep_the_rules),
 		cmocka_unit_test(schema_is_json),
 		cmocka_unit_test(man_names_every_key),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(whole_sample_is_accepted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -547,9 +547,32 @@ static void test_daemon(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+static void options_of_a_command_line(void **state)
+{
+	static const struct {
+		const char *text, *value;
+	} t[] = {{"dockerd\0--storage-opt\0dm.thinpooldev=/dev/mapper/a-b\0-H\0x",
+			 "/dev/mapper/a-b"},
+		{"OPTIONS=\"--storage-opt dm.thinpooldev=p \"\n", "p"},
+		{"--storage-opt=dm.thinpooldev=q", "q"}, {"dm.thinpooldev=", NULL},
+		{"dm.thinpooldev= x", NULL}, {"dm.thinpooldevice=x", NULL}, {"", NULL},
+		{"dm.thinpooldev=123456789012345678", NULL}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char out[16];
+		size_t len = i == 0 ? 54 : strlen(t[i].text);
+		bool r = docker_find_option(t[i].text, len, "dm.thinpooldev=", out, sizeof(out));
+
+		assert_int_equal(r, t[i].value != NULL);
+		if (r)
+			assert_string_equal(out, t[i].value);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(options_of_a_command_line),
 		TEST(test_new),
 		TEST(test_old),
 		TEST(test_setup),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/statvfs.h>
 
 #include "dest.h"
@@ -425,9 +426,21 @@ static int sweep(const struct cfg_dest *cfg, struct err *e)
 	return rc < 0 ? rc : s.removed;
 }
 
+static int directory_identify(const struct cfg_dest *cfg, struct strbuf *ret, struct err *e)
+{
+	struct stat st;
+
+	if (stat(cfg->path, &st) < 0)
+		return err_sys(e, ERR_DEST, -errno, "%s", cfg->path);
+	strbuf_printf(ret, "%u-%u-%llu", major(st.st_dev), minor(st.st_dev),
+		(unsigned long long)st.st_ino);
+	return ret->failed ? err_sys(e, ERR_FATAL, -ENOMEM, "%s", cfg->path) : 0;
+}
+
 const struct dest_ops dest_directory = {
 	.type = "directory",
 	.help = "files below a folder: PATH/NAME.tar.zst and PATH/NAME.json",
+	.identify = directory_identify,
 	.check = check,
 	.begin = begin,
 	.sink = get_sink,

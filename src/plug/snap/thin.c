@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "scope.h"
 #include "snapper.h"
 
 static int undo_ledger(void *arg, struct err *e)
@@ -108,17 +109,18 @@ static int presync(const struct snap *s, struct err *e)
 	return 0;
 }
 
-static int pick_id(struct snap *s, struct err *e)
+static int pick_id(struct snap *s, uint32_t *next_id, struct err *e)
 {
-	for (uint32_t id = SNAP_ID_TOP; id > SNAP_ID_TOP - SNAP_ID_BAND; id--) {
-		int r = pool_has_id(s->pool, id, e);
+	for (; *next_id > SNAP_ID_TOP - SNAP_ID_BAND; (*next_id)--) {
+		int r = pool_has_id(s->pool, *next_id, e);
 
 		if (r < 0)
-			return err_add(e, "probe of thin %" PRIu32, id);
+			return err_add(e, "probe of thin %" PRIu32, *next_id);
 		if (r == 0) {
-			s->entry.thin_id = id;
+			s->entry.thin_id = (*next_id)--;
 			(void)snprintf(s->entry.device, sizeof(s->entry.device),
-				"thinark-%u-%u-%" PRIx32, s->pool->major, s->pool->minor, id);
+				"thinark-%u-%u-%" PRIx32, s->pool->major, s->pool->minor,
+				s->entry.thin_id);
 			return 0;
 		}
 	}
@@ -143,34 +145,10 @@ static int verify(struct snap *s, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-static int shoot(struct snap *s, struct err *e)
+int snap_prepare(const struct pool *pool, const struct container *c, uint32_t *next_id,
+	struct undo *u, struct snap *s, struct err *e)
 {
-	char message[48];
-	struct snapper shot = {.pool = s->pool->name,
-		.message = message,
-		.origin_count = (size_t)s->entry.origin_count,
-		.deadline_ms = SNAP_DEADLINE_MS};
-
-	for (int i = 0; i < s->entry.origin_count; i++)
-		shot.origins[i] = s->entry.origins[i];
-	(void)snprintf(message, sizeof(message), "create_snap %" PRIu32 " %" PRIu32,
-		s->entry.thin_id, s->entry.origin_id);
-	int r = snapper_run(&shot, e);
-	s->window_ns = shot.window_ns;
-	s->was_active = shot.origin_count > 0;
-	s->freeze = !s->was_active ? "inactive" : shot.was_frozen ? "frozen" : "crash-consistent";
-	if (r == -ENODATA)
-		return err_set(e, ERR_STORE, r, "thin %" PRIu32 " does not exist in pool '%s'",
-			s->entry.origin_id, s->pool->name);
-	return r;
-}
-
-int snap_take(const struct pool *pool, const struct container *c, struct undo *u, struct snap *s,
-	struct err *e)
-{
-	char again[SNAPPER_ORIGINS][DM_NAME_MAX];
-
-	*s = (struct snap){.pool = pool, .size_bytes = c->size_bytes};
+	*s = (struct snap){.pool = pool, .size_bytes = c->size_bytes, .undo = u};
 	(void)snprintf(s->entry.pool, sizeof(s->entry.pool), "%s", pool->name);
 	s->entry.origin_id = c->thin_id;
 	int n = pool_find_thin(pool, c->thin_id, s->entry.origins, SNAPPER_ORIGINS, e);
@@ -179,31 +157,78 @@ int snap_take(const struct pool *pool, const struct container *c, struct undo *u
 	s->entry.origin_count = n;
 	int r = check_origins(s, e);
 	if (r == 0)
-		r = pick_id(s, e);
+		r = pool_guard(pool, e);
+	if (r == 0)
+		r = pick_id(s, next_id, e);
 	if (r == 0) {
 		undo_arm_if_clean(u, "ledger", undo_ledger, s);
 		r = ledger_write(&s->entry, e);
 	}
 	if (r == 0)
 		r = presync(s, e);
+	/* Flushing takes space, and a freeze in a full pool would hang. */
 	if (r == 0)
 		r = pool_guard(pool, e);
 	if (r < 0)
 		return r;
 	undo_arm(u, "delete of the snapshot", undo_id, s);
-	r = shoot(s, e);
+	return 0;
+}
+
+int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, struct err *e)
+{
+	AUTO_FREE struct snapper_shot *shots = calloc(count, sizeof(*shots));
+	AUTO_FREE char(*messages)[48] = calloc(count, sizeof(*messages));
+	struct snapper window = {.shots = shots, .count = count, .deadline_ms = SNAP_DEADLINE_MS};
+
+	*ret_failed = 0;
+	if (!shots || !messages)
+		return err_sys(e, ERR_FATAL, -ENOMEM, "snapshot");
+	for (size_t n = 0; n < count; n++) {
+		const struct ledger_entry *x = &snaps[n]->entry;
+
+		(void)snprintf(messages[n], sizeof(messages[n]), "create_snap %" PRIu32 " %" PRIu32,
+			x->thin_id, x->origin_id);
+		shots[n].pool = snaps[n]->pool->name;
+		shots[n].message = messages[n];
+		shots[n].origin_count = (size_t)x->origin_count;
+		for (int i = 0; i < x->origin_count; i++)
+			shots[n].origins[i] = x->origins[i];
+	}
+	int r = snapper_run(&window, e);
+	*ret_failed = window.failed;
+	for (size_t n = 0; n < count; n++) {
+		struct snap *s = snaps[n];
+
+		s->window_ns = window.window_ns;
+		s->was_active = s->entry.origin_count > 0;
+		s->freeze = !s->was_active        ? "inactive"
+			    : shots[n].was_frozen ? "frozen"
+						  : "crash-consistent";
+	}
+	struct snap *failed = snaps[window.failed];
 	if (r == -EEXIST)
-		undo_disarm(u, undo_id, s); /* somebody else's */
+		undo_disarm(failed->undo, undo_id, failed); /* somebody else's */
+	if (r == -ENODATA)
+		return err_set(e, ERR_STORE, r, "thin %" PRIu32 " does not exist in pool '%s'",
+			failed->entry.origin_id, failed->pool->name);
+	return r;
+}
+
+int snap_confirm(struct snap *s, struct err *e)
+{
+	char again[SNAPPER_ORIGINS][DM_NAME_MAX];
+	int n = pool_find_thin(s->pool, s->entry.origin_id, again, SNAPPER_ORIGINS, e);
+
 	/* An origin that was activated meanwhile was written to without a suspend. */
-	if (r == 0 && pool_find_thin(pool, c->thin_id, again, SNAPPER_ORIGINS, e) != n)
-		r = err_set(e, ERR_SOURCE, -EAGAIN,
+	if (n >= 0 && n != s->entry.origin_count)
+		return err_set(e, ERR_SOURCE, -EAGAIN,
 			"the container was started or stopped while its snapshot was taken; run "
 			"again");
-	if (r == 0)
-		r = verify(s, e);
+	int r = n < 0 ? n : verify(s, e);
 	if (r < 0)
 		return r;
-	undo_arm(u, "removal of the snapshot's device", undo_device, s);
+	undo_arm(s->undo, "removal of the snapshot's device", undo_device, s);
 	return 0;
 }
 

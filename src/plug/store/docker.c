@@ -12,25 +12,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "below.h"
 #include "docker_record.h"
+#include "docker_root.h"
 #include "json.h"
 #include "scope.h"
 
-#define DAEMON_JSON "/etc/docker/daemon.json"
-#define DEFAULT_ROOT "/var/lib/docker"
-#define SMALL_MAX (64u << 10) /* records are some 100 bytes */
-
-/* One data root: that of the configuration, or one of its user namespace roots. */
-struct root {
-	const struct cfg_store *cfg;
-	char *path; /* for messages and for the loop files */
-	int fd;
-	char prefix[96];      /* of dm names */
-	struct pool_ref pool; /* copied into every container */
-	struct strbuf *notes;
-};
-
-static void root_done(struct root *r)
+static void root_done(struct docker_root *r)
 {
 	free(r->path);
 	if (r->fd >= 0)
@@ -39,7 +27,7 @@ static void root_done(struct root *r)
 	free(r->pool.data_path);
 	free(r->pool.metadata_path);
 }
-#define AUTO_ROOT __attribute__((cleanup(root_done))) struct root
+#define AUTO_ROOT __attribute__((cleanup(root_done))) struct docker_root
 
 struct names {
 	struct dirent **items;
@@ -54,93 +42,29 @@ static void names_done(struct names *n)
 }
 #define AUTO_NAMES __attribute__((cleanup(names_done))) struct names
 
-/* Opens path below dirfd one component at a time; -ELOOP or -ENOTDIR at a symbolic link. */
-static int open_below(int dirfd, const char *path, int flags)
-{
-	AUTO_CLOSE int at = -1;
-
-	for (;;) {
-		size_t len = strcspn(path, "/");
-		int how = O_CLOEXEC | O_NOFOLLOW;
-		char part[NAME_MAX + 1];
-		int fd;
-
-		if (len > NAME_MAX)
-			return -ENAMETOOLONG;
-		memcpy(part, path, len);
-		part[len] = '\0';
-		how |= path[len] ? O_PATH | O_DIRECTORY : flags;
-		fd = openat(at >= 0 ? at : dirfd, part, how);
-		if (fd < 0)
-			return -errno;
-		if (!path[len])
-			return fd;
-		if (at >= 0)
-			(void)close(at);
-		at = fd;
-		path += len + 1;
-	}
-}
-
-static int read_all(
-	int fd, const char *name, size_t max, char **ret, size_t *ret_len, struct err *e)
-{
-	AUTO_FREE char *data = NULL;
-	struct stat st;
-	size_t len = 0, size;
-
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, ERR_STORE, -errno, "%s", name);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_STORE, -EINVAL, "%s: not a regular file", name);
-	if (st.st_size < 0 || (unsigned long long)st.st_size > max)
-		return err_set(e, ERR_STORE, -EFBIG, "%s: larger than %zu bytes", name, max);
-	size = (size_t)st.st_size;
-	data = malloc(size + 1);
-	if (!data)
-		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", name);
-	while (len < size) {
-		ssize_t n = read(fd, data + len, size - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, ERR_STORE, -errno, "%s", name);
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	data[len] = '\0';
-	*ret = TAKE_PTR(data);
-	*ret_len = len;
-	return 0;
-}
-
-/* Reads the file path below the root; name receives its full name for messages. */
-static int read_below(const struct root *r, const char *path, size_t max, char name[PATH_MAX],
+int docker_read(const struct docker_root *r, const char *path, size_t max, char name[PATH_MAX],
 	char **ret, size_t *ret_len, struct err *e)
 {
-	AUTO_CLOSE int fd = open_below(r->fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	AUTO_CLOSE int fd = below_open(r->fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
 	(void)snprintf(name, PATH_MAX, "%s/%s", r->path, path);
 	if (fd < 0)
 		return err_sys(e, ERR_STORE, fd, "%s", name);
-	return read_all(fd, name, max, ret, ret_len, e);
+	return below_read(fd, name, max, ret, ret_len, e);
 }
 
-static int no_memory(struct err *e)
+int docker_no_memory(struct err *e)
 {
 	return err_sys(e, ERR_FATAL, -ENOMEM, "docker");
 }
 
-/* NULL stays NULL. */
-static int copy(const char *s, char **ret, struct err *e)
+int docker_copy(const char *s, char **ret, struct err *e)
 {
 	*ret = s ? strdup(s) : NULL;
-	return s && !*ret ? no_memory(e) : 0;
+	return s && !*ret ? docker_no_memory(e) : 0;
 }
 
-static void note(const struct root *r, const char *name, const char *text)
+static void note(const struct docker_root *r, const char *name, const char *text)
 {
 	char safe[4 * NAME_MAX + 1];
 
@@ -150,7 +74,7 @@ static void note(const struct root *r, const char *name, const char *text)
 
 /* Which device record is the container's: hash. */
 static int find_hash(
-	const struct root *r, const char *id, char hash[DOCKER_HASH_CAP], struct err *e)
+	const struct docker_root *r, const char *id, char hash[DOCKER_HASH_CAP], struct err *e)
 {
 	char path[160], name[PATH_MAX];
 	AUTO_FREE char *text = NULL;
@@ -158,7 +82,7 @@ static int find_hash(
 	int ret;
 
 	(void)snprintf(path, sizeof(path), "image/devicemapper/layerdb/mounts/%s/mount-id", id);
-	ret = read_below(r, path, SMALL_MAX, name, &text, &len, e);
+	ret = docker_read(r, path, DOCKER_RECORD_MAX, name, &text, &len, e);
 	if (ret == -ENOENT) {
 		/* Before 1.10 there was no layer database: the record is called as the container.
 		 */
@@ -172,7 +96,7 @@ static int find_hash(
 	return 0;
 }
 
-static int fill_device(const struct root *r, struct container *c, struct err *e)
+static int fill_device(const struct docker_root *r, struct container *c, struct err *e)
 {
 	char hash[DOCKER_HASH_CAP], path[128], name[PATH_MAX];
 	struct docker_device dev;
@@ -184,10 +108,10 @@ static int fill_device(const struct root *r, struct container *c, struct err *e)
 		return ret;
 	if (asprintf(&c->pool.device_name, "%s-%s", r->prefix, hash) < 0) {
 		c->pool.device_name = NULL;
-		return no_memory(e);
+		return docker_no_memory(e);
 	}
 	(void)snprintf(path, sizeof(path), "devicemapper/metadata/%s", hash);
-	ret = read_below(r, path, SMALL_MAX, name, &text, &len, e);
+	ret = docker_read(r, path, DOCKER_RECORD_MAX, name, &text, &len, e);
 	if (ret < 0)
 		return ret;
 	ret = docker_parse_device(text, len, name, &dev, e);
@@ -200,7 +124,8 @@ static int fill_device(const struct root *r, struct container *c, struct err *e)
 	return 0;
 }
 
-static int fill_config(const struct root *r, struct container *c, char **ret_driver, struct err *e)
+static int fill_config(
+	const struct docker_root *r, struct container *c, char **ret_driver, struct err *e)
 {
 	char path[128], name[PATH_MAX];
 	AUTO_FREE char *text = NULL;
@@ -209,11 +134,11 @@ static int fill_config(const struct root *r, struct container *c, char **ret_dri
 	int ret;
 
 	(void)snprintf(path, sizeof(path), "containers/%s/config.v2.json", c->id);
-	ret = read_below(r, path, JSON_FILE_MAX, name, &text, &len, e);
+	ret = docker_read(r, path, JSON_FILE_MAX, name, &text, &len, e);
 	if (ret == -ENOENT) {
 		/* The message keeps naming the newer file unless the older one is there. */
 		(void)snprintf(path, sizeof(path), "containers/%s/config.json", c->id);
-		ret = read_below(r, path, JSON_FILE_MAX, name, &text, &len, &old);
+		ret = docker_read(r, path, JSON_FILE_MAX, name, &text, &len, &old);
 		if (ret < 0 && ret != -ENOENT)
 			*e = old;
 	}
@@ -223,7 +148,7 @@ static int fill_config(const struct root *r, struct container *c, char **ret_dri
 }
 
 /* Only passed through to the archive: a broken one is no reason to go without an archive. */
-static int fill_hostconfig(const struct root *r, struct container *c, struct err *e)
+static int fill_hostconfig(const struct docker_root *r, struct container *c, struct err *e)
 {
 	char path[128], name[PATH_MAX];
 	AUTO_FREE char *text = NULL;
@@ -231,7 +156,7 @@ static int fill_hostconfig(const struct root *r, struct container *c, struct err
 	int ret;
 
 	(void)snprintf(path, sizeof(path), "containers/%s/hostconfig.json", c->id);
-	ret = read_below(r, path, JSON_FILE_MAX, name, &text, &len, e);
+	ret = docker_read(r, path, JSON_FILE_MAX, name, &text, &len, e);
 	if (ret == -ENOENT)
 		return 0;
 	if (ret == 0)
@@ -245,20 +170,20 @@ static int fill_hostconfig(const struct root *r, struct container *c, struct err
 	return 0;
 }
 
-static int fill_names(const struct root *r, struct container *c, struct err *e)
+static int fill_names(const struct docker_root *r, struct container *c, struct err *e)
 {
-	int ret = copy(r->cfg->name, &c->store, e);
+	int ret = docker_copy(r->cfg->name, &c->store, e);
 
 	if (ret == 0 && !c->name && !(c->name = strndup(c->id, 12)))
-		ret = no_memory(e);
+		ret = docker_no_memory(e);
 	if (ret == 0)
-		ret = copy("rootfs", &c->subdir, e);
+		ret = docker_copy("rootfs", &c->subdir, e);
 	if (ret == 0)
-		ret = copy(r->pool.dm_name, &c->pool.dm_name, e);
+		ret = docker_copy(r->pool.dm_name, &c->pool.dm_name, e);
 	if (ret == 0)
-		ret = copy(r->pool.data_path, &c->pool.data_path, e);
+		ret = docker_copy(r->pool.data_path, &c->pool.data_path, e);
 	if (ret == 0)
-		ret = copy(r->pool.metadata_path, &c->pool.metadata_path, e);
+		ret = docker_copy(r->pool.metadata_path, &c->pool.metadata_path, e);
 	c->pool.is_loop = r->pool.is_loop;
 	return ret;
 }
@@ -268,11 +193,11 @@ static int problem(struct container *c, int ret, struct err *e)
 {
 	if (ret == 0 || e->kind == ERR_FATAL)
 		return ret;
-	return c->problem ? 0 : copy(e->text, &c->problem, e);
+	return c->problem ? 0 : docker_copy(e->text, &c->problem, e);
 }
 
 /* Fills c, whose id is set.  *ret_skip: it is no container of this driver, or it is gone. */
-static int fill(const struct root *r, struct container *c, bool *ret_skip, struct err *e)
+static int fill(const struct docker_root *r, struct container *c, bool *ret_skip, struct err *e)
 {
 	AUTO_FREE char *driver = NULL;
 	char path[80];
@@ -309,9 +234,9 @@ static int is_entry(const struct dirent *d)
 	return strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0;
 }
 
-static int list_containers(const struct root *r, struct container_list *list, struct err *e)
+static int list_containers(const struct docker_root *r, struct container_list *list, struct err *e)
 {
-	AUTO_CLOSE int dir = open_below(r->fd, "containers", O_RDONLY | O_DIRECTORY);
+	AUTO_CLOSE int dir = below_open(r->fd, "containers", O_RDONLY | O_DIRECTORY);
 	AUTO_NAMES names = {0};
 
 	if (dir == -ENOENT) {
@@ -336,7 +261,7 @@ static int list_containers(const struct root *r, struct container_list *list, st
 			continue;
 		}
 		c = container_list_add(list);
-		ret = c ? copy(names.items[i]->d_name, &c->id, e) : no_memory(e);
+		ret = c ? docker_copy(names.items[i]->d_name, &c->id, e) : docker_no_memory(e);
 		if (ret == 0)
 			ret = fill(r, c, &skip, e);
 		if (ret < 0)
@@ -349,116 +274,10 @@ static int list_containers(const struct root *r, struct container_list *list, st
 	return 0;
 }
 
-/* daemon.json speaks for this store only when both mean the same folder. */
-static bool is_root_of(const struct cfg_store *cfg, const struct docker_daemon *d)
-{
-	struct stat ours, theirs;
-
-	return stat(cfg->root, &ours) == 0 &&
-	       stat(d->root ? d->root : DEFAULT_ROOT, &theirs) == 0 &&
-	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
-}
-
-static int read_daemon(const struct root *r, struct docker_daemon *d, struct err *e)
-{
-	AUTO_CLOSE int fd = open(DAEMON_JSON, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	AUTO_FREE char *text = NULL;
-	size_t len;
-	int ret;
-
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	ret = fd < 0 ? err_sys(e, ERR_STORE, -errno, "%s", DAEMON_JSON)
-		     : read_all(fd, DAEMON_JSON, JSON_FILE_MAX, &text, &len, e);
-	if (ret == 0)
-		ret = docker_parse_daemon(text, len, DAEMON_JSON, d, e);
-	if (ret < 0 && e->kind == ERR_FATAL)
-		return ret;
-	/* The pool is only guessed from it; the caller checks against the active devices. */
-	if (ret < 0)
-		strbuf_printf(r->notes, "%s\n", e->text);
-	if (ret < 0 || !is_root_of(r->cfg, d))
-		docker_daemon_done(d);
-	return 0;
-}
-
-static bool is_file(const struct root *r, const char *path)
-{
-	AUTO_CLOSE int fd = open_below(r->fd, path, O_PATH);
-	struct stat st;
-
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-/* Docker wrote down that it made the LVM pool itself. */
-static int has_setup(const struct root *r, bool *ret_made, struct err *e)
-{
-	char name[PATH_MAX];
-	AUTO_FREE char *text = NULL;
-	size_t len;
-	int ret = read_below(r, "devicemapper/setup-config.json", SMALL_MAX, name, &text, &len, e);
-
-	*ret_made = false;
-	if (ret == 0)
-		ret = docker_parse_setup(text, len, name, ret_made, e);
-	if (ret == 0 || ret == -ENOENT)
-		return 0;
-	if (e->kind == ERR_FATAL)
-		return ret;
-	strbuf_printf(r->notes, "%s\n", e->text);
-	return 0;
-}
-
-static int fill_loop(struct root *r, struct err *e)
-{
-	static const char data[] = "devicemapper/devicemapper/data";
-	static const char metadata[] = "devicemapper/devicemapper/metadata";
-
-	if (!is_file(r, data) || !is_file(r, metadata))
-		return 0;
-	if (asprintf(&r->pool.data_path, "%s/%s", r->path, data) < 0) {
-		r->pool.data_path = NULL;
-		return no_memory(e);
-	}
-	if (asprintf(&r->pool.metadata_path, "%s/%s", r->path, metadata) < 0) {
-		r->pool.metadata_path = NULL;
-		return no_memory(e);
-	}
-	r->pool.is_loop = true;
-	return 0;
-}
-
-/* In the order in which Docker decides. */
-static int fill_pool(struct root *r, const struct docker_daemon *d, struct err *e)
-{
-	char name[128];
-	bool made;
-	int ret;
-
-	if (d->thinpool)
-		return copy(d->thinpool, &r->pool.dm_name, e);
-	ret = has_setup(r, &made, e);
-	if (ret < 0)
-		return ret;
-	if (made)
-		return copy("docker-thinpool", &r->pool.dm_name, e);
-	(void)snprintf(name, sizeof(name), "%s-pool", r->prefix);
-	ret = copy(name, &r->pool.dm_name, e);
-	if (ret < 0)
-		return ret;
-	if (!d->datadev && !d->metadatadev)
-		return fill_loop(r, e);
-	if (!d->datadev || !d->metadatadev)
-		return 0;
-	ret = copy(d->datadev, &r->pool.data_path, e);
-	return ret < 0 ? ret : copy(d->metadatadev, &r->pool.metadata_path, e);
-}
-
 /* Lists one data root.  -ENOENT when the driver was never used there. */
-static int list_root(struct root *r, struct container_list *list, struct err *e)
+static int list_root(struct docker_root *r, struct container_list *list, struct err *e)
 {
-	AUTO_CLOSE int dir = open_below(r->fd, "devicemapper", O_RDONLY | O_DIRECTORY);
-	__attribute__((cleanup(docker_daemon_done))) struct docker_daemon d = {0};
+	AUTO_CLOSE int dir = below_open(r->fd, "devicemapper", O_RDONLY | O_DIRECTORY);
 	struct stat st;
 	int ret;
 
@@ -472,9 +291,7 @@ static int list_root(struct root *r, struct container_list *list, struct err *e)
 		((unsigned long long)st.st_dev & 0xff) |
 			(((unsigned long long)st.st_dev >> 12) & 0xfff00),
 		(unsigned long long)st.st_ino);
-	ret = read_daemon(r, &d, e);
-	if (ret == 0)
-		ret = fill_pool(r, &d, e);
+	ret = docker_find_pool(r, e);
 	return ret < 0 ? ret : list_containers(r, list, e);
 }
 
@@ -490,8 +307,8 @@ static bool is_userns(const char *s)
 }
 
 /* Lists the user namespace roots below top; *ret_found counts them. */
-static int list_userns(
-	const struct root *top, struct container_list *list, size_t *ret_found, struct err *e)
+static int list_userns(const struct docker_root *top, struct container_list *list,
+	size_t *ret_found, struct err *e)
 {
 	AUTO_NAMES names = {0};
 
@@ -505,10 +322,10 @@ static int list_userns(
 
 		if (!is_userns(name))
 			continue;
-		r.fd = open_below(top->fd, name, O_RDONLY | O_DIRECTORY);
+		r.fd = below_open(top->fd, name, O_RDONLY | O_DIRECTORY);
 		if (asprintf(&r.path, "%s/%s", top->path, name) < 0) {
 			r.path = NULL;
-			return no_memory(e);
+			return docker_no_memory(e);
 		}
 		if (r.fd < 0) {
 			note(top, name, "ignored: cannot be opened as a folder");
@@ -554,7 +371,7 @@ static int docker_list(const struct cfg_store *cfg, struct container_list *list,
 		return err_set(e, ERR_STORE, -ENOENT,
 			"%s: not the data root of a Docker with the devicemapper driver",
 			cfg->root);
-	return notes->failed ? no_memory(e) : 0;
+	return notes->failed ? docker_no_memory(e) : 0;
 }
 
 const struct store_ops store_docker = {

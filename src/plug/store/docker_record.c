@@ -372,6 +372,24 @@ int docker_parse_daemon(
 	return 0;
 }
 
+bool docker_find_option(const char *text, size_t len, const char *key, char *out, size_t size)
+{
+	const char *at = memmem(text, len, key, strlen(key));
+	size_t n = 0;
+
+	if (!at)
+		return false;
+	at += strlen(key);
+	len -= (size_t)(at - text);
+	while (n < len && at[n] && !strchr(" \t\r\n\"'", at[n]))
+		n++;
+	if (n == 0 || n >= size)
+		return false;
+	memcpy(out, at, n);
+	out[n] = '\0';
+	return true;
+}
+
 void docker_daemon_done(struct docker_daemon *d)
 {
 	free(d->root);

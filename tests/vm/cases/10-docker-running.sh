@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # disks: xfs
-# limit: 500
+# limit: 900
 #
 # Docker runs; everything in its containers has to come out as it is.
 . "$THINARK_SRC/tests/vm/guest/lib.sh"

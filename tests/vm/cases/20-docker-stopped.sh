@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # disks: xfs
-# limit: 400
+# limit: 900
 #
 # Docker is down and its pool with it: the pool comes up from its two files and goes away again.
 . "$THINARK_SRC/tests/vm/guest/lib.sh"

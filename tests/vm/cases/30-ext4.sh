@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # disks: ext4
-# limit: 300
+# limit: 900
 #
 # Containers on ext4 instead of xfs.
 . "$THINARK_SRC/tests/vm/guest/lib.sh"

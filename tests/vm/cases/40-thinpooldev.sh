@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # disks: thinpool
-# limit: 300
+# limit: 900
 #
 # Docker on a pool that the administrator made (dm.thinpooldev).
 . "$THINARK_SRC/tests/vm/guest/lib.sh"

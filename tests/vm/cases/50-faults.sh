@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # disks: xfs
-# limit: 500
+# limit: 900
 #
 # Whatever goes wrong and whenever: nothing is left behind, and nothing incomplete calls itself an archive.
 . "$THINARK_SRC/tests/vm/guest/lib.sh"
