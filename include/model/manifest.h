@@ -30,9 +30,10 @@ struct manifest {
 	const char *mount_mode; /* what was needed to mount, e.g. "read-only", "journal replayed" */
 	/* archive */
 	const char *compression;
-	char sha256[65];     /* of the whole file */
-	uint64_t file_bytes; /* of the .tar.zst */
-	uint64_t tar_bytes;  /* uncompressed */
+	char sha256[65];       /* of the whole file */
+	char index_sha256[65]; /* of the skippable frames of the index */
+	uint64_t file_bytes;   /* of the .tar.zst */
+	uint64_t tar_bytes;    /* uncompressed */
 	uint64_t entries, files, dirs, symlinks, hardlinks, devices, fifos;
 	uint64_t sockets_skipped, excluded;
 	uint64_t content_bytes;        /* of regular files */

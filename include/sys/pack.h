@@ -35,7 +35,7 @@ int pack_new(struct frames *to, struct pack **ret, struct err *e);
 /* Adds one; a file whose (dev, inode) came before becomes a hard link.  Sockets are counted only.
  */
 int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, struct err *e);
-/* End-of-archive blocks. */
+/* End-of-archive blocks, and the index for frames_finish. */
 int pack_finish(struct pack *p, struct err *e);
 struct pack_counts *pack_counts(struct pack *p);
 void pack_free(struct pack *p);

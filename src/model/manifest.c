@@ -2,7 +2,7 @@
 /*
  * Keys, in this order:
  *   format, version, program, created, hostname, job
- *   archive {file, bytes, sha256, tar_bytes, compression}
+ *   archive {file, bytes, sha256, index_sha256, tar_bytes, compression}
  *   container {store, id, name, image, image_id, state, labels, config, hostconfig}
  *   source {kind, path}: kind is "thin" or "folder"
  *   snapshot (null unless the source is a thin device) {pool, origin_thin_id, thin_id,
@@ -90,9 +90,10 @@ static json_t *labels(const struct container *c)
 
 static json_t *archive(const struct manifest *m)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "file", text(m->archive), "bytes",
-		number(m->file_bytes), "sha256", text(m->sha256), "tar_bytes", number(m->tar_bytes),
-		"compression", text(m->compression));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "file", text(m->archive), "bytes",
+		number(m->file_bytes), "sha256", text(m->sha256), "index_sha256",
+		text(m->index_sha256), "tar_bytes", number(m->tar_bytes), "compression",
+		text(m->compression));
 }
 
 static json_t *container(const struct container *c)

@@ -105,6 +105,7 @@ static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e
 	j->tar_bytes = frames_bytes_in(f);
 	j->file_bytes = frames_bytes_out(f);
 	frames_sha256(f, j->sha256);
+	frames_index_sha256(f, j->index_sha256);
 	return 0;
 }
 
@@ -177,6 +178,7 @@ static int stage_seal(struct job *j, struct err *e)
 	};
 	struct manifest copy = m;
 	memcpy(copy.sha256, j->sha256, sizeof(copy.sha256));
+	memcpy(copy.index_sha256, j->index_sha256, sizeof(copy.index_sha256));
 	int r = manifest_write(&copy, &text, e);
 	if (r == 0)
 		r = j->dest_ops->seal(j->writer, text.data, text.len, e);

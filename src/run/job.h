@@ -40,7 +40,7 @@ struct job {
 	struct trouble trouble;
 	struct pack_counts counts;
 	uint64_t tar_bytes, file_bytes, started_ns, progress_ns;
-	char sha256[65];
+	char sha256[65], index_sha256[65];
 	bool is_sealed, is_pool_limit;
 	struct watch *watch;
 	struct undo undo;

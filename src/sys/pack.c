@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "index_build.h"
 #include "pack_meta.h"
 #include "scope.h"
 #include "stop.h"
@@ -33,6 +34,7 @@ struct pack {
 	struct archive_entry *entry;
 	struct pack_links links;
 	struct pack_counts counts;
+	struct index_build *index;
 	struct extent *map; /* data extents of the current file */
 	size_t map_len;
 	char *buffer, *zeros;
@@ -90,6 +92,11 @@ int pack_new(struct frames *to, struct pack **ret, struct err *e)
 		pack_free(p);
 		return err_sys(e, ERR_FATAL, -ENOMEM, "tar writer");
 	}
+	int rc = index_build_new(to, &p->index, e);
+	if (rc < 0) {
+		pack_free(p);
+		return rc;
+	}
 	*ret = p;
 	return 0;
 }
@@ -146,14 +153,16 @@ static bool add_acl(struct pack *p, int type, const unsigned char *v, size_t len
 
 static void on_xattr(void *arg, const char *name, const void *value, size_t len)
 {
+	struct pack *p = arg;
 	int type = 0;
 
+	index_build_xattr(p->index, name, value, len);
 	if (strcmp(name, "system.posix_acl_access") == 0)
 		type = ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
 	else if (strcmp(name, "system.posix_acl_default") == 0)
 		type = ARCHIVE_ENTRY_ACL_TYPE_DEFAULT;
-	if (!type || !add_acl(arg, type, value, len))
-		add_xattr(arg, name, value, len);
+	if (!type || !add_acl(p, type, value, len))
+		add_xattr(p, name, value, len);
 }
 
 /* Fills p->map with the data extents; a map that makes no sense is taken for data. */
@@ -181,9 +190,14 @@ static void find_data(struct pack *p, int fd, off_t size)
 	}
 }
 
+static bool is_sparse(const struct pack *p, off_t size)
+{
+	return size && !(p->map_len == 1 && p->map[0].at == 0 && p->map[0].end == size);
+}
+
 static void add_map(struct pack *p, off_t size)
 {
-	if (size == 0 || (p->map_len == 1 && p->map[0].at == 0 && p->map[0].end == size))
+	if (!is_sparse(p, size))
 		return;
 	if (p->map_len == 0)
 		archive_entry_sparse_add_entry(p->entry, 0, 0);
@@ -247,10 +261,12 @@ static void fill(struct pack *p, const struct pack_entry *entry, off_t at, size_
 	memset(p->buffer + len, 0, want - len);
 }
 
-static int content(
-	struct pack *p, struct archive *a, const struct pack_entry *entry, struct trouble *t)
+/* ret_whole: everything could be read. */
+static int content(struct pack *p, struct archive *a, const struct pack_entry *entry,
+	struct trouble *t, bool *ret_whole)
 {
 	off_t size = entry->st->st_size, at = 0;
+	const bool sparse = is_sparse(p, size);
 	unsigned errors = 0;
 	size_t i = 0;
 
@@ -262,8 +278,12 @@ static int content(
 
 		if (rc < 0)
 			return rc;
-		if (data)
+		if (data) {
+			if (sparse && at == p->map[i].at)
+				index_build_extent(p->index, (uint64_t)at, (uint64_t)(end - at));
 			fill(p, entry, at, want, &errors, t);
+			index_build_content(p->index, p->buffer, want);
+		}
 		/* The writer leaves holes out itself, but wants to be given them. */
 		rc = put(p, a, data ? p->buffer : p->zeros, want);
 		if (rc < 0)
@@ -273,6 +293,7 @@ static int content(
 			i++;
 	}
 	p->counts.content_bytes += (uint64_t)size;
+	*ret_whole = errors == 0;
 	return 0;
 }
 
@@ -343,6 +364,7 @@ int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, 
 	const struct stat *st = entry->st;
 	const char *first = NULL;
 	struct pack_xattr_ops ops = {on_xattr, p};
+	bool is_whole = true;
 
 	p->e = e;
 	if (S_ISSOCK(st->st_mode)) {
@@ -356,6 +378,7 @@ int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, 
 	if (rc < 0)
 		return rc;
 	set_entry(p, entry, first);
+	index_build_begin(p->index, entry, first);
 	bool has_data = S_ISREG(st->st_mode) && !first;
 	p->map_len = 0;
 	if (has_data) {
@@ -370,10 +393,13 @@ int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, 
 	rc = result(p, a, la, entry, t);
 	if (rc < 0 || la < ARCHIVE_WARN)
 		return rc;
+	index_build_data(p->index, has_data && is_sparse(p, st->st_size));
 	if (has_data)
-		rc = content(p, a, entry, t);
+		rc = content(p, a, entry, t, &is_whole);
 	if (rc == 0)
 		rc = result(p, a, archive_write_finish_entry(a), entry, t);
+	if (rc == 0)
+		rc = index_build_end(p->index, is_whole, e);
 	if (rc == 0)
 		count(&p->counts, st->st_mode, first != NULL);
 	return rc;
@@ -389,7 +415,9 @@ int pack_finish(struct pack *p, struct err *e)
 		la = archive_write_close(p->utf8);
 	if (p->rc < 0)
 		return p->rc;
-	return la == ARCHIVE_OK ? 0 : err_set(e, ERR_FATAL, -EIO, "tar writer: cannot finish");
+	if (la != ARCHIVE_OK)
+		return err_set(e, ERR_FATAL, -EIO, "tar writer: cannot finish");
+	return index_build_finish(p->index, e);
 }
 
 struct pack_counts *pack_counts(struct pack *p)
@@ -410,6 +438,7 @@ void pack_free(struct pack *p)
 	if (p->entry)
 		archive_entry_free(p->entry);
 	pack_links_done(&p->links);
+	index_build_free(p->index);
 	free(p->map);
 	free(p->buffer);
 	free(p->zeros);

@@ -61,7 +61,7 @@ static const char build[] =
 	"cp --sparse=always hole-mid $(printf 'sp\\303\\274rlich')\n"
 	"ln plain hard1; mkdir d; ln plain d/hard2; ln -s plain sym; ln -s /no/where dangling\n"
 	"ln -s $(head -c 4000 /dev/zero | tr '\\0' a) longlink; ln sym symhard\n"
-	"mkfifo fifo; mknod chr c 1 3; mknod blk b 259 70000; mkdir -m 1777 sticky\n"
+	"sync; mkfifo fifo; mknod chr c 1 3; mknod blk b 259 70000; mkdir -m 1777 sticky\n"
 	"setfattr -n user.a -v 0x0001ff plain; setfattr -n trusted.t -v tt d\n"
 	"setfattr -n user.empty plain; setfattr -h -n trusted.l -v v dangling\n"
 	"setcap cap_net_raw+ep big; echo acl > acl; setfacl -m u:1234:rw,g:77:r acl\n"

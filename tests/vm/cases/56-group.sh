@@ -12,7 +12,7 @@ start_docker || give_up "dockerd starts"
 wait_for 20 container_running web || give_up "web runs"
 docker run -d --name second --network none busybox /bin/sleep 100000 >/dev/null || give_up "a second container"
 sample_config
-sed -i 's/containers: .*/containers: [web, second]/' $work/thinark.yaml
+sed -i 's/^    containers: .*/    containers: [web, second]/' $work/thinark.yaml
 
 root_of() { echo "/proc/$(docker inspect -f '{{.State.Pid}}' "$1")/root"; }
 a=$(root_of web)/sequence b=$(root_of second)/sequence

@@ -70,7 +70,7 @@ end() {
 }
 slow_config() { # an archive that takes its time
 	sample_config
-	sed -i 's/zstd,3/zstd,19/; s/containers: .*/containers: [web]/' $work/thinark.yaml
+	sed -i 's/zstd,3/zstd,19/; s/^    containers: .*/    containers: [web]/' $work/thinark.yaml
 }
 start_run() {
 	rm -rf /srv/backup && mkdir -p /srv/backup
@@ -168,7 +168,7 @@ is "slow reads: exit code" $code 0
 end "slow reads"
 
 sample_config
-sed -i 's/containers: .*/containers: [web]/' $work/thinark.yaml
+sed -i 's/^    containers: .*/    containers: [web]/' $work/thinark.yaml
 begin
 swap ext-thinpool_tdata "0 $((sectors - old_meta)) delay /dev/vdc $old_meta 0 /dev/vdc $old_meta 2000"
 docker exec -d web sh -c 'dd if=/dev/urandom of=/data/dirty bs=1M count=4; sync'
@@ -182,7 +182,7 @@ slow_config
 docker run -d --name victim --network none busybox sh -c 'dd if=/dev/urandom of=/big bs=1M count=30; sleep 100000' >/dev/null
 wait_for 60 sh -c 'docker exec victim test -s /big && [ "$(docker exec victim stat -c %s /big)" = 31457280 ]' ||
 	not_ok "victim has written"
-sed -i 's/containers: .*/containers: [victim]/' $work/thinark.yaml
+sed -i 's/^    containers: .*/    containers: [victim]/' $work/thinark.yaml
 start_run
 check "docker commit of the container under backup" docker commit victim victim-image
 check "docker rm -f of the container under backup" docker rm -f victim
