@@ -8,6 +8,17 @@
 #include "log.h"
 #include "scope.h"
 
+static void man_option(struct strbuf *b, const struct option_row *o)
+{
+	strbuf_puts(b, ".TP\n.B ");
+	if (o->letter)
+		strbuf_printf(b, "\\-%c\\fR, \\fB", o->letter);
+	strbuf_puts(b, "\\-\\-");
+	for (const char *s = o->name; *s; s++)
+		strbuf_printf(b, "%s%c", *s == '-' ? "\\" : "", *s);
+	strbuf_printf(b, "%s%s\n%s.\n", o->arg ? "\\fR \\fI" : "", o->arg ? o->arg : "", o->help);
+}
+
 static void doc_man(struct strbuf *b)
 {
 	strbuf_puts(b,
@@ -31,13 +42,13 @@ static void doc_man(struct strbuf *b)
 			b, ".TP\n.B %s%s%s\n%s.\n", c->name, *c->args ? " " : "", c->args, c->help);
 	strbuf_puts(b, ".SH OPTIONS\n");
 	for (const struct option_row *o = option_rows; o->name; o++)
-		strbuf_printf(b, ".TP\n.B \\-%c\\fR, \\fB\\-\\-%s%s%s\n%s.\n", o->letter, o->name,
-			o->arg ? "\\fR \\fI" : "", o->arg ? o->arg : "", o->help);
+		man_option(b, o);
 	strbuf_puts(b,
 		".SH EXIT STATUS\n"
 		"0 all good; 1 fatal; 2 usage or configuration; 3 finished, but some container or "
 		"file\nis incomplete; 10 nothing matched; 11 another run is active; 20 the pool "
-		"guard refused;\n21 leftovers remain, named in the ledger; 130 interrupted.\n"
+		"guard refused;\n21 leftovers remain, named in the ledger; 22 an archive is "
+		"damaged;\n130 interrupted.\n"
 		"Treat unknown codes as failures.\n"
 		".SH FILES\n"
 		".TP\n.I /etc/thinark/thinark.yaml\nThe configuration.\n"

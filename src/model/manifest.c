@@ -9,6 +9,7 @@
  *   counts {entries, files, dirs, symlinks, hardlinks, devices, fifos, sockets_skipped, excluded,
  *           content_bytes}
  *   complete, unreadable_count, unreadable [{path, path_b64, what, error}]
+ *   manifest_sha256, which manifest_seal adds
  * Unknown values are null.  Text that is no UTF-8 is shown with U+FFFD; a path has its exact
  * bytes in path_b64 then.
  */
@@ -41,22 +42,9 @@ static json_t *number(uint64_t v)
 
 static json_t *base64(const char *s)
 {
-	static const char digit[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	AUTO_STRBUF out = {0};
-	size_t len = strlen(s);
 
-	for (size_t i = 0; i < len; i += 3) {
-		unsigned v = 0;
-		char four[4] = {'=', '=', '=', '='};
-
-		for (size_t k = 0; k < 3; k++)
-			v = v << 8 | (i + k < len ? (unsigned char)s[i + k] : 0u);
-		for (size_t k = 0; k < 4; k++)
-			if (i + k <= len)
-				four[k] = digit[v >> (18 - 6 * k) & 63];
-		strbuf_add(&out, four, 4);
-	}
+	strbuf_base64(&out, s, strlen(s));
 	return out.failed ? NULL : json_stringn(out.data ? out.data : "", out.len);
 }
 
