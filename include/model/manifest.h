@@ -40,5 +40,25 @@ struct manifest {
 	const struct trouble *trouble; /* files that could not be read; makes it incomplete */
 };
 
-/* Writes the manifest as pretty-printed JSON with a final newline; deterministic. */
+/* Writes the manifest, still unsealed, as pretty-printed JSON with a final newline; deterministic.
+ */
 int manifest_write(const struct manifest *m, struct strbuf *out, struct err *e);
+
+/* How many bytes of an unsealed manifest its digest covers; 0: it is none. */
+size_t manifest_covered(const struct strbuf *text);
+/* Adds the hex SHA-256 of those bytes as the last key. */
+int manifest_seal(struct strbuf *text, const char sha256[65], struct err *e);
+
+/* What a reader needs of a manifest. */
+struct manifest_facts {
+	size_t covered; /* bytes of the text that seal is the digest of; 0: it is not sealed */
+	char seal[65], sha256[65], index_sha256[65];
+	char container[256], created[32]; /* "": not known */
+	uint64_t file_bytes, tar_bytes, entries, files, dirs, symlinks, hardlinks, devices, fifos;
+	uint64_t content_bytes;
+	bool is_complete;
+};
+
+/* Reads NAME.json.  Errors (kind ERR_DAMAGED) name the place or the key. */
+int manifest_read(
+	const char *text, size_t len, const char *name, struct manifest_facts *ret, struct err *e);

@@ -5,12 +5,15 @@
  *   archive {file, bytes, sha256, index_sha256, tar_bytes, compression}
  *   container {store, id, name, image, image_id, state, labels, config, hostconfig}
  *   source {kind, path}: kind is "thin" or "folder"
- *   snapshot (null unless the source is a thin device) {pool, origin_thin_id, thin_id,
- * pool_transaction, pool_time, pool_block_bytes, mapped_bytes, size_bytes, was_active, freeze,
- * window_ms, fs_type, mount_mode} counts {entries, files, dirs, symlinks, hardlinks, devices,
- * fifos, sockets_skipped, excluded, content_bytes} complete, unreadable_count, unreadable [{path,
- * path_b64, what, error}] Unknown values are null.  Text that is no UTF-8 is shown with U+FFFD; a
- * path has its exact bytes in path_b64 then.
+ *   snapshot (null unless the source is a thin device)
+ *            {pool, origin_thin_id, thin_id, pool_transaction, pool_time, pool_block_bytes,
+ *             mapped_bytes, size_bytes, was_active, freeze, window_ms, fs_type, mount_mode}
+ *   counts {entries, files, dirs, symlinks, hardlinks, devices, fifos, sockets_skipped, excluded,
+ *           content_bytes}
+ *   complete, unreadable_count, unreadable [{path, path_b64, what, error}]
+ *   manifest_sha256, which manifest_seal adds
+ * Unknown values are null.  Text that is no UTF-8 is shown with U+FFFD; a path has its exact
+ * bytes in path_b64 then.
  */
 #include "manifest.h"
 
@@ -41,22 +44,9 @@ static json_t *number(uint64_t v)
 
 static json_t *base64(const char *s)
 {
-	static const char digit[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	AUTO_STRBUF out = {0};
-	size_t len = strlen(s);
 
-	for (size_t i = 0; i < len; i += 3) {
-		unsigned v = 0;
-		char four[4] = {'=', '=', '=', '='};
-
-		for (size_t k = 0; k < 3; k++)
-			v = v << 8 | (i + k < len ? (unsigned char)s[i + k] : 0u);
-		for (size_t k = 0; k < 4; k++)
-			if (i + k <= len)
-				four[k] = digit[v >> (18 - 6 * k) & 63];
-		strbuf_add(&out, four, 4);
-	}
+	strbuf_base64(&out, s, strlen(s));
 	return out.failed ? NULL : json_stringn(out.data ? out.data : "", out.len);
 }
 

@@ -137,7 +137,7 @@ static int stage_archive(struct job *j, struct err *e)
 
 static int stage_seal(struct job *j, struct err *e)
 {
-	char created[24];
+	char created[24], sha256[DIGEST_HEX];
 	AUTO_STRBUF text = {0};
 	const char *slash = strrchr(j->name, '/');
 	AUTO_STRBUF file = {0};
@@ -180,6 +180,10 @@ static int stage_seal(struct job *j, struct err *e)
 	memcpy(copy.sha256, j->sha256, sizeof(copy.sha256));
 	memcpy(copy.index_sha256, j->index_sha256, sizeof(copy.index_sha256));
 	int r = manifest_write(&copy, &text, e);
+	if (r == 0)
+		r = digest_text(text.data, manifest_covered(&text), sha256, e);
+	if (r == 0)
+		r = manifest_seal(&text, sha256, e);
 	if (r == 0)
 		r = j->dest_ops->seal(j->writer, text.data, text.len, e);
 	j->is_sealed = r == 0;

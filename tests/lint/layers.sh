@@ -23,7 +23,7 @@ only() {
 only 'libdevmapper\.h' src/sys/dm.c
 only 'libmount\.h|libmount/libmount\.h' src/sys/view.c
 only 'archive\.h|archive_entry\.h' src/sys/pack.c
-only 'zstd\.h' src/sys/frames.c
+only 'zstd\.h' src/sys/frames.c src/sys/unframe.c
 only 'yaml\.h' src/model/cfg_load.c
 only 'jansson\.h' include/base/json.h
 only 'openssl/[a-z]*\.h' src/sys/frames.c src/sys/digest.c

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "below.h"
+#include "foreign.h"
 #include "docker_record.h"
 #include "docker_root.h"
 #include "json.h"
@@ -37,7 +37,7 @@ static int read_daemon(const struct docker_root *r, struct docker_daemon *d, str
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	ret = fd < 0 ? err_sys(e, ERR_STORE, -errno, "%s", DAEMON_JSON)
-		     : below_read(fd, DAEMON_JSON, JSON_FILE_MAX, &text, &len, e);
+		     : foreign_read(fd, DAEMON_JSON, JSON_FILE_MAX, &text, &len, e);
 	if (ret == 0)
 		ret = docker_parse_daemon(text, len, DAEMON_JSON, d, e);
 	if (ret < 0 && e->kind == ERR_FATAL)
@@ -52,7 +52,7 @@ static int read_daemon(const struct docker_root *r, struct docker_daemon *d, str
 
 static bool is_file(const struct docker_root *r, const char *path)
 {
-	AUTO_CLOSE int fd = below_open(r->fd, path, O_PATH);
+	AUTO_CLOSE int fd = foreign_open(r->fd, path, O_PATH);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);

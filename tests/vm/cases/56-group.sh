@@ -31,6 +31,7 @@ leak_check_begin
 thinark_exits "one by one" 0 --json run
 leak_check_end "one by one"
 apart=$(($(number second) - $(number web)))
+apart=${apart#-}
 echo "# one by one: $apart writes apart"
 
 for round in 1 2 3; do
