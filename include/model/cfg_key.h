@@ -32,11 +32,12 @@ struct cfg_key {
 	size_t size;               /* CFG_MAPS: size of one entry */
 	const struct cfg_key *sub; /* CFG_MAPS: rows of one entry */
 	bool required;
-	bool filled;              /* a list that needs an entry */
-	const char *def;          /* default as the operator would write it; NULL if required */
-	const char *const *words; /* CFG_ENUM: allowed words, NULL at the end */
-	enum cfg_unit unit;       /* CFG_NUM */
-	int64_t min, max;         /* CFG_NUM: inclusive */
+	bool optional;   /* missing without a default: NULL or none */
+	bool filled;     /* a list that needs an entry */
+	const char *def; /* default as the operator would write it; NULL if required or optional */
+	const char *const *words;        /* CFG_ENUM: allowed words, NULL at the end */
+	enum cfg_unit unit;              /* CFG_NUM */
+	int64_t min, max;                /* CFG_NUM: inclusive */
 	const char *min_text, *max_text; /* the same as an operator would write it */
 	cfg_check_fn *check; /* of the text, or of each entry of a list; NULL: any text */
 	const char *pattern; /* the same as a JSON Schema pattern, as far as it can say it */
@@ -87,6 +88,7 @@ extern const struct cfg_key cfg_keys[]; /* the top level of the file */
 extern const struct cfg_key cfg_store_keys[];
 extern const struct cfg_key cfg_dest_keys[];
 extern const struct cfg_key cfg_job_keys[];
+extern const struct cfg_key cfg_command_keys[];
 
 /* "zstd" or "zstd,LEVEL": the level, or -EINVAL with a reason (which may be NULL). */
 int cfg_zstd_level(const char *text, char *reason, size_t reason_size);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "job.h"
+#include "hook.h"
 #include "lock.h"
 #include "log.h"
 #include "plan.h"
@@ -24,7 +24,9 @@ struct batch {
 	const struct pool_ref *pool_ref;
 	struct undo undo;
 	int code; /* exit code so far */
-	size_t selected, good, incomplete, failed;
+	size_t selected, good, incomplete, failed, skipped;
+	int held; /* by the programs before the job at hand: as hook_before_job */
+	struct err held_why;
 };
 
 static bool is_wanted_job(const struct run_options *o, const struct cfg_job *job)
@@ -117,7 +119,9 @@ static void account(struct batch *b, const struct job *j, const struct err *fail
 		/* One container's failure is that container's. */
 		b->code = exit_worst(b->code, code == EXIT_FATAL ? EXIT_INCOMPLETE : code);
 	}
-	if (!j->is_sealed) {
+	if (j->is_skipped) {
+		b->skipped++;
+	} else if (!j->is_sealed) {
 		b->failed++;
 	} else if (j->trouble.count) {
 		b->incomplete++;
@@ -125,6 +129,15 @@ static void account(struct batch *b, const struct job *j, const struct err *fail
 	} else {
 		b->good++;
 	}
+}
+
+static int after_container(const struct job *j, const struct err *failure)
+{
+	int code = failure ? err_exit_code(failure->kind) : EXIT_GOOD;
+
+	if (j->trouble.count)
+		code = exit_worst(code, EXIT_INCOMPLETE);
+	return hook_after_container(j, job_result(j), code);
 }
 
 static void one_container(struct batch *b, const struct cfg_job *cfg, const struct container *c,
@@ -153,17 +166,27 @@ static void one_container(struct batch *b, const struct cfg_job *cfg, const stru
 	}
 	if (r == 0 && c->problem)
 		r = err_set(&e, ERR_STORE, -EINVAL, "%s", c->problem);
+	if (r == 0 && b->held) {
+		r = b->held;
+		e = b->held_why;
+	}
+	const bool is_due = r == 0;
+	if (r == 0)
+		r = hook_before_container(&j, &e);
 	if (r == 0)
 		r = enter_pool(b, &c->pool, &e);
 	if (r == 0)
 		r = job_run(&j, &e);
+	j.is_skipped = r > 0;
 	account(b, &j, r < 0 ? &e : NULL);
-	report_item(&j, r < 0 ? &e : NULL);
+	report_item(&j, r ? &e : NULL);
+	if (is_due)
+		b->code = exit_worst(b->code, after_container(&j, r < 0 ? &e : NULL));
 	trouble_done(&j.trouble);
 	free(j.name);
 }
 
-static void one_job(struct batch *b, const struct cfg_job *cfg)
+static void job_containers(struct batch *b, const struct cfg_job *cfg)
 {
 	size_t total = 0, number = 0;
 
@@ -175,6 +198,31 @@ static void one_job(struct batch *b, const struct cfg_job *cfg)
 	if (total == 0)
 		log_warning("job '%s' selects no container", cfg->name);
 	b->selected += total;
+}
+
+static void one_job(struct batch *b, const struct cfg_job *cfg)
+{
+	const size_t failed = b->failed, incomplete = b->incomplete;
+	const int code = b->code;
+
+	if (b->o->dry_run) {
+		job_containers(b, cfg);
+		return;
+	}
+	b->code = EXIT_GOOD;
+	b->held_why = (struct err){0};
+	b->held = hook_before_job(b->o, cfg, &b->held_why);
+	if (b->held < 0)
+		b->code = err_exit_code(b->held_why.kind);
+	job_containers(b, cfg);
+	if (stop_asked())
+		b->code = EXIT_INTERRUPTED;
+	const char *result = stop_asked() || b->held < 0 || b->failed > failed ? "failed"
+			     : b->held > 0                                     ? "skipped"
+			     : b->incomplete > incomplete                      ? "incomplete"
+									       : "good";
+	b->code = exit_worst(b->code, hook_after_job(b->o, cfg, result, b->code));
+	b->code = exit_worst(b->code, code);
 }
 
 int list_stores(const struct cfg *cfg, struct container_list *list)
@@ -219,6 +267,8 @@ static int prepare(struct batch *b, int *lock, struct err *e)
 	if (gethostname(b->hostname, sizeof(b->hostname) - 1) < 0)
 		(void)snprintf(b->hostname, sizeof(b->hostname), "localhost");
 	int r = check_job_names(b->o, e);
+	if (r == 0)
+		r = hook_check(b->o, e);
 	if (r < 0 || b->o->dry_run)
 		return r;
 	stop_init();
@@ -241,15 +291,18 @@ static void summary(const struct batch *b, uint64_t started)
 	if (b->o->dry_run && !b->o->json)
 		return;
 	if (!b->o->json) {
-		log_info("%zu of %zu containers archived, %zu incomplete, %zu failed, %.1f s",
-			b->good + b->incomplete, b->selected, b->incomplete, b->failed, seconds);
+		log_info("%zu of %zu containers archived, %zu incomplete, %zu failed, "
+			 "%zu skipped, %.1f s",
+			b->good + b->incomplete, b->selected, b->incomplete, b->failed, b->skipped,
+			seconds);
 		return;
 	}
 	strbuf_printf(&s,
 		"{\"v\":1,\"type\":\"summary\",\"dry_run\":%s,\"selected\":%zu,\"good\":%zu,"
-		"\"incomplete\":%zu,\"failed\":%zu,\"seconds\":%.3f,\"exit_code\":%d}",
+		"\"incomplete\":%zu,\"failed\":%zu,\"skipped\":%zu,\"seconds\":%.3f,\"exit_code\":%"
+		"d}",
 		b->o->dry_run ? "true" : "false", b->selected, b->good, b->incomplete, b->failed,
-		seconds, b->code);
+		b->skipped, seconds, b->code);
 	report_line(&s);
 }
 

@@ -167,6 +167,13 @@ static const struct stage {
 	{"seal", stage_seal},
 };
 
+const char *job_result(const struct job *j)
+{
+	if (j->is_skipped)
+		return "skipped";
+	return !j->is_sealed ? "failed" : j->trouble.count ? "incomplete" : "good";
+}
+
 int job_run(struct job *j, struct err *e)
 {
 	const size_t mark = undo_mark(&j->undo);

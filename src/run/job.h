@@ -37,7 +37,7 @@ struct job {
 	struct pack_counts counts;
 	uint64_t tar_bytes, file_bytes, started_ns, progress_ns;
 	char sha256[65];
-	bool is_sealed;
+	bool is_sealed, is_skipped;
 	struct undo undo;
 };
 
@@ -50,6 +50,8 @@ int list_stores(const struct cfg *cfg, struct container_list *list);
 /* Recovers entries of one pool (NULL: all); *ret_left counts what remains.  Needs the lock. */
 int recover_entries(const char *pool, size_t *ret_left, struct err *e);
 
+/* "good", "incomplete", "failed" or "skipped". */
+const char *job_result(const struct job *j);
 /* Reports: text or JSON lines on stdout. */
 void report_item(const struct job *j, const struct err *failure);
 void report_plan(const struct job *j);
