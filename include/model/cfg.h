@@ -19,6 +19,7 @@ struct cfg_strings {
 
 struct cfg_store {
 	char *name, *type, *root;
+	char *socket; /* of the engine's API; only to pause containers */
 };
 
 struct cfg_dest {

@@ -23,6 +23,9 @@ const struct cfg_key cfg_store_keys[] = {
 	KEY_STR(struct cfg_store, root, .def = "/var/lib/docker", .sample = "/var/lib/docker",
 		.check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
+	KEY_STR(struct cfg_store, socket, .def = "/var/run/docker.sock", .check = cfg_check_path,
+		.pattern = PATH_PATTERN,
+		.help = "Socket of the engine, used for consistency: pause only"),
 	KEY_END,
 };
 
