@@ -48,7 +48,7 @@ int snap_confirm(struct snap *s, struct err *e);
 /* Activates under our own name (again, if it is active in the other mode). */
 int snap_activate(struct snap *s, bool read_only, struct err *e);
 /*
- * Undoes what a ledger entry names on an active pool: resumes its origins (if suspended in this
- * boot), removes the device, deletes the id.  Idempotent.
+ * Undoes what a ledger entry names on an active pool: resumes its origins and unpauses its
+ * container (if that was in this boot), removes the device, deletes the id.  Idempotent.
  */
 int snap_drop_entry(const struct ledger_entry *entry, struct err *e);

@@ -3,8 +3,9 @@
  * The ledger: one fsynced file for each snapshot, written before it exists and removed when it is
  * gone.  /var/lib/thinark/ledger/POOL_ID.json:
  *   {"version":1,"kind":"snapshot","pool":NAME,"thin_id":N,"origin_id":N,"device":NAME,
- *    "origins":[NAME...],"boot_id":UUID,"pid":N,"time":RFC3339}
- * or, for a pool assembled by us, POOL.pool.json with kind "pool".
+ *    "origins":[NAME...],"pause_socket":PATH,"pause_id":ID,"boot_id":UUID,"pid":N,"time":RFC3339}
+ * (pause_* only while a container is paused or about to be) or, for a pool assembled by us,
+ * POOL.pool.json with kind "pool".
  */
 #pragma once
 
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "dm.h"
+#include "engine.h"
 #include "err.h"
 #include "snapper.h"
 
@@ -24,7 +26,8 @@ struct ledger_entry {
 	uint32_t thin_id, origin_id;
 	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
 	int origin_count;
-	bool is_this_boot; /* read only */
+	char pause_socket[ENGINE_SOCKET_CAP], pause_id[ENGINE_ID_CAP]; /* empty: not paused */
+	bool is_this_boot;                                             /* read only */
 };
 
 /* Written, fsynced, folder fsynced before it returns. */

@@ -2,13 +2,13 @@
 #include "command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "file.h"
 #include "log.h"
 #include "run.h"
 #include "scope.h"
@@ -34,14 +34,12 @@ enum { OPTION_TO = 256, OPTION_NO_DEVICES, OPTION_DEEP };
 
 static int read_config(const char *path, char **ret, size_t *ret_len, struct err *e)
 {
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
+	AUTO_CLOSE int fd = -1;
 	size_t len = 0;
+	int r = file_open_trusted(path, &fd, e);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, ERR_CONFIG, -errno, "%s", path);
-	if ((st.st_mode & 0022) && S_ISREG(st.st_mode))
-		log_warning("%s: writable by others than its owner", path);
+	if (r < 0)
+		return err_add(e, "configuration");
 	AUTO_FREE char *text = malloc(CFG_FILE_MAX + 2);
 	if (!text)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", path);

@@ -256,6 +256,13 @@ static int unwind(struct job *j, int r, struct err *e)
 	return u;
 }
 
+const char *job_result(const struct job *j)
+{
+	if (j->is_skipped)
+		return "skipped";
+	return !j->is_sealed ? "failed" : j->trouble.count ? "incomplete" : "good";
+}
+
 int job_run(struct job *j, struct err *e)
 {
 	j->started_ns = clock_ns();
@@ -267,7 +274,7 @@ int job_drop(struct job *j, const char *why, struct err *e)
 	return unwind(j, err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", why), e);
 }
 
-void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
+void job_shoot_group(struct job *jobs, size_t count, int *rets, struct err *errors)
 {
 	AUTO_FREE struct snap **snaps = calloc(count, sizeof(*snaps));
 	AUTO_FREE struct job **ready = calloc(count, sizeof(*ready));
@@ -276,14 +283,14 @@ void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
 	int r = snaps && ready ? 0 : err_sys(&e, ERR_FATAL, -ENOMEM, "group");
 
 	for (size_t i = 0; i < count; i++) {
-		if (errors[i].kind || jobs[i].container->volume != VOLUME_THIN)
+		if (rets[i] || jobs[i].container->volume != VOLUME_THIN)
 			continue;
-		int p = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
 		if (r < 0)
 			errors[i] = e;
-		if (p < 0) {
+		rets[i] = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
+		if (rets[i] < 0) {
 			(void)err_add(&errors[i], "snapshot");
-			(void)unwind(&jobs[i], p, &errors[i]);
+			rets[i] = unwind(&jobs[i], rets[i], &errors[i]);
 		} else {
 			snaps[n] = &jobs[i].snap;
 			ready[n++] = &jobs[i];
@@ -299,8 +306,10 @@ void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
 		ready[i]->time = now;
 		ready[i]->is_shot = r == 0;
 		if (r < 0) {
-			errors[ready[i] - jobs] = e;
-			(void)unwind(ready[i], r, &errors[ready[i] - jobs]);
+			const size_t at = (size_t)(ready[i] - jobs);
+
+			errors[at] = e;
+			rets[at] = unwind(ready[i], r, &errors[at]);
 		}
 	}
 }

@@ -79,7 +79,14 @@ int ledger_write(struct ledger_entry *x, struct err *e)
 		strbuf_puts(&b, i ? "," : "");
 		strbuf_json(&b, x->origins[i]);
 	}
-	strbuf_printf(&b, "],\"boot_id\":\"%s\",\"pid\":%d,\"time\":\"%s\"}\n", boot, (int)getpid(),
+	strbuf_puts(&b, "]");
+	if (x->pause_id[0]) {
+		strbuf_puts(&b, ",\"pause_socket\":");
+		strbuf_json(&b, x->pause_socket);
+		strbuf_puts(&b, ",\"pause_id\":");
+		strbuf_json(&b, x->pause_id);
+	}
+	strbuf_printf(&b, ",\"boot_id\":\"%s\",\"pid\":%d,\"time\":\"%s\"}\n", boot, (int)getpid(),
 		clock_rfc3339(time(NULL), when));
 	if (b.failed)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "ledger");
@@ -137,6 +144,12 @@ static int load(int dir, const char *name, struct ledger_entry *x, struct err *e
 
 		if (o && strlen(o) < DM_NAME_MAX)
 			(void)snprintf(x->origins[x->origin_count++], DM_NAME_MAX, "%s", o);
+	}
+	const char *socket = json_str(j, "pause_socket"), *id = json_str(j, "pause_id");
+	if (socket && id && strlen(socket) < sizeof(x->pause_socket) &&
+		strlen(id) < sizeof(x->pause_id)) {
+		(void)snprintf(x->pause_socket, sizeof(x->pause_socket), "%s", socket);
+		(void)snprintf(x->pause_id, sizeof(x->pause_id), "%s", id);
 	}
 	boot_id(boot);
 	x->is_this_boot = written && strcmp(written, boot) == 0;

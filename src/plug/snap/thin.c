@@ -10,6 +10,8 @@
 #include "scope.h"
 #include "snapper.h"
 
+#define UNPAUSE_MS 10000u /* an engine under load takes a while; it is asked again later */
+
 static int undo_ledger(void *arg, struct err *e)
 {
 	const struct snap *s = arg;
@@ -67,10 +69,17 @@ int snap_drop_entry(const struct ledger_entry *x, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	int r = dmdev_remove(x->device, e);
+	/* An engine that does not answer must not keep the snapshot alive. */
+	int paused = x->is_this_boot && x->pause_id[0]
+			     ? engine_unpause(x->pause_socket, x->pause_id, UNPAUSE_MS, e)
+			     : 0;
+	struct err mine = {0};
+	int r = dmdev_remove(x->device, &mine);
+	if (r == 0)
+		r = delete_id(x->pool, x->thin_id, &mine);
 	if (r < 0)
-		return r;
-	return delete_id(x->pool, x->thin_id, e);
+		*e = mine;
+	return r < 0 ? r : paused;
 }
 
 static int check_origins(struct snap *s, struct err *e)
