@@ -75,6 +75,7 @@ struct pools {
 int pools_enter(struct pools *p, const struct pool_ref *ref, struct pool_use **ret, struct err *e);
 /* Takes assembled pools down and frees; an exit code. */
 int pools_leave(struct pools *p);
+struct pool_limits pools_limits(const struct cfg *cfg);
 /* lock_take with the waiting that the configuration wants, and a word about it. */
 int pools_lock(const struct run_options *o, const char *kind, const char *name, const char *what,
 	int *ret_fd, struct err *e);

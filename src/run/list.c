@@ -192,6 +192,7 @@ static int check_pool(const struct run_options *o, const struct pool_ref *ref)
 		r = pool_find(ref, &p, &e);
 	if (r == -ENOENT && ref->metadata_path && ref->data_path)
 		return say(o, "pool", name, "not active; a run assembles it from its files", NULL);
+	p.limits = pools_limits(o->cfg);
 	if (r == 0)
 		r = pool_guard(&p, &e);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include "dmraw.h"
 #include "manners.h"
 #include "scope.h"
+#include "stop.h"
 
 enum stage { STAGE_START, STAGE_SUSPEND, STAGE_MESSAGE, STAGE_STATUS, STAGE_RESUME };
 
@@ -279,19 +280,26 @@ int snapper_presync(const char *node, unsigned limit_s, struct err *e)
 	if (pid < 0)
 		return err_sys(e, ERR_FATAL, -errno, "fork");
 	if (pid == 0) {
+		/* It may hang on after us: then it must not hold our locks. */
+		(void)close_range(3, ~0U, 0);
 		int fd = open(node, O_RDONLY | O_CLOEXEC);
 
 		/* The container's own data: the sooner they are down the shorter it waits. */
 		manners_urgent();
 		_exit(fd < 0 || ioctl(fd, BLKFLSBUF, 0) < 0);
 	}
-	for (unsigned ms = 0; ms < limit_s * 1000; ms += 5) {
+	int r = 0;
+	for (unsigned ms = 0; r == 0 && ms < limit_s * 1000; ms += 5) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return 0; /* a failing flush only makes the window longer */
 		clock_sleep_ms(5);
+		r = stop_check(e);
 	}
+	/* In the kernel it may live on until its write ends; it changes nothing. */
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, &status, WNOHANG);
+	if (r < 0)
+		return r;
 	return err_set(e, ERR_SOURCE, -ETIMEDOUT, "'%s' could not write its dirty data within %u s",
 		node, limit_s);
 }
