@@ -68,6 +68,7 @@ check "a member without a device: it is named" grep -q second $work/stderr
 check "both still run" sh -c "docker exec web true && docker exec second true"
 
 # A member in a window that someone else holds: nobody is suspended afterwards.
+rm -rf /srv/backup && mkdir -p /srv/backup
 dmsetup suspend "$(layer_of second)"
 thinark_exits "a member that is suspended already" 3 run
 is "its suspension is left to its owner" "$(dmsetup info -c --noheadings -o suspended "$(layer_of second)")" Suspended
