@@ -10,16 +10,16 @@ cases=0 longest=0
 mount_docker
 sample_config
 
-# The metadata on a device of 2 MiB, so that it can be filled: the same content, written by thin_restore.
+# The metadata on a device of 4 MiB, so that it can be filled: the same content, written by thin_restore.
 sectors=$(blockdev --getsz /dev/vdc)
 old_meta=131072 # 64 MiB, as the disk was made
 dmsetup create old_meta --table "0 $old_meta linear /dev/vdc 0"
-truncate -s 2M $work/meta.img
+truncate -s 4M $work/meta.img
 meta_loop=$(losetup -f --show $work/meta.img)
 thin_dump /dev/mapper/old_meta >$work/meta.xml || give_up "thin_dump"
 thin_restore -q -i $work/meta.xml -o "$meta_loop" || give_up "thin_restore"
 dmsetup remove old_meta
-meta_table="0 4096 linear $meta_loop 0"
+meta_table="0 8192 linear $meta_loop 0"
 data_table="0 $((sectors - old_meta)) linear /dev/vdc $old_meta"
 dmsetup create ext-thinpool_tmeta --table "$meta_table"
 dmsetup create ext-thinpool_tdata --table "$data_table"
@@ -65,7 +65,7 @@ begin() { cases=$((cases + 1)); leak_check_begin; }
 end() {
 	leak_check_end "$1" 15
 	window=$(jq -r 'select(.type == "item") | .window_ms' $work/stdout 2>/dev/null | sort -n | tail -n 1)
-	longest=$(echo "${window:-0} $longest" | awk '{ print $1 > $2 ? $1 : $2 }')
+	longest=$(echo "${window:-0} $longest" | awk '{ print ($1 > $2) ? $1 : $2 }')
 	is "$1: nothing is suspended" "$(dmsetup info -c --noheadings -o name,suspended | grep -c Suspended)" 0
 }
 slow_config() { # an archive that takes its time
@@ -132,29 +132,36 @@ wait_for 30 sh -c "dmsetup status --noflush $pool | grep -q ' rw '" || not_ok "t
 end "a full pool"
 check "web is alive after the full pool" timeout 60 docker exec web sh -c 'echo x >/data/after && sync'
 
-# -- metadata nearly full ------------------------------------------------------------------------------------
+# -- metadata fill up ----------------------------------------------------------------------------------------
+# Each snapshot that is written to takes some blocks of its own.
 sample_config
-begin
-n=0
-id=6000000
-while [ "$(free_meta)" -gt 40 ] && [ $n -lt 200 ]; do
-	id=$((id + 1)) n=$((n + 1))
-	dmsetup message $pool 0 "create_thin $id" || break
-	dmsetup create metafill --table "0 2097152 thin \
-$(dmsetup info -c --noheadings --separator : -o major,minor $pool) $id" || break
+sed -i '1i pool_min_free_metadata: 60%' $work/thinark.yaml
+total_meta=$(field 2 | awk -F/ '{ print $2 }')
+dmsetup message $pool 0 "create_thin 6000000"
+pool_node=$(dmsetup info -c --noheadings --separator : -o major,minor $pool)
+write_to() { # ID BLOCK...: maps blocks of a device
+	dmsetup create metafill --table "0 33554432 thin $pool_node $1" || return 1
 	perl -e 'open(F, "+<", "/dev/mapper/metafill") or die;
-		for (my $i = 0; $i < 16384; $i += 97) { sysseek(F, $i * 65536, 0); syswrite(F, "x" x 4096) }'
+		for (@ARGV) { sysseek(F, $_ * 65536, 0) and syswrite(F, "x" x 4096) or die }' $2
 	sync /dev/mapper/metafill
 	dmsetup remove --retry metafill
+}
+write_to 6000000 "$(seq -s ' ' 0 61 250000)" || not_ok "a device with many mappings"
+n=0
+while [ "$(free_meta)" -gt $((total_meta * 55 / 100)) ] && [ $n -lt 400 ]; do
+	n=$((n + 1))
+	dmsetup message $pool 0 "create_snap $((6000000 + n)) 6000000" || break
+	write_to $((6000000 + n)) "7 100007 200007" || break
 done
-at_least "metadata blocks left" "$(free_meta)" 1
-leak_check_begin # with them
-thinark_exits "metadata nearly full" 20 --json run
-end "metadata nearly full"
-check "metadata nearly full: the message names the setting" grep -q pool_min_free_metadata $work/stderr
-while [ $n -gt 0 ]; do
-	dmsetup message $pool 0 "delete $id"
-	id=$((id - 1)) n=$((n - 1))
+at_least "metadata: snapshots" $n 20
+begin
+thinark_exits "metadata 55 % free" 20 --json run
+end "metadata 55 % free"
+check "metadata 55 % free: the message names the setting" grep -q pool_min_free_metadata $work/stderr
+id=$n
+while [ $id -ge 0 ]; do
+	dmsetup message $pool 0 "delete $((6000000 + id))"
+	id=$((id - 1))
 done
 
 # -- devices fail below the pool ------------------------------------------------------------------------------
@@ -212,7 +219,7 @@ end "our device is held open"
 # -- the pool fails ------------------------------------------------------------------------------------------
 sample_config
 begin
-swap ext-thinpool_tmeta "0 4096 flakey $meta_loop 0 0 3600 1 error_writes"
+swap ext-thinpool_tmeta "0 8192 flakey $meta_loop 0 0 3600 1 error_writes"
 thinark --json run
 window=$code
 is "metadata cannot be written: exit code" "$window" 20
