@@ -66,3 +66,5 @@ int pool_find_thin(
 int pool_thin_mapped(const char *name, uint64_t *ret_bytes, struct err *e);
 /* 1 if the id exists, 0 if it is free: loads a table and drops it, never active. */
 int pool_has_id(const struct pool *p, uint32_t id, struct err *e);
+/* Removes what pool_has_id of this process, or of one that died, left behind. */
+int pool_drop_probes(struct err *e);
