@@ -222,10 +222,14 @@ static void one_job(struct batch *b, const struct cfg_job *cfg)
 			selected[r.count++] = &b->list.items[i];
 	(void)snprintf(r.what, sizeof(r.what), "job %s", cfg->name);
 	r.pools = (struct pools){.options = b->o, .what = r.what};
-	if (!selected || r.count == 0)
+	if (!selected) {
+		log_error("job '%s': out of memory", cfg->name);
+		b->code = exit_worst(b->code, EXIT_FATAL);
+	} else if (r.count == 0) {
 		log_warning("job '%s' selects no container", cfg->name);
-	else
+	} else {
 		run_round(&r);
+	}
 	b->selected += r.count;
 }
 
@@ -308,10 +312,13 @@ static void summary(const struct batch *b, uint64_t started)
 
 static size_t entries_left(void)
 {
-	struct err e;
+	struct err e = {0};
 	size_t left = 0;
 
-	return recover_entries(NULL, &left, &e) < 0 ? 1 : left;
+	if (recover_entries(NULL, &left, &e) == 0)
+		return left;
+	log_error("what is left cannot be told: %s", e.text);
+	return 1;
 }
 
 int run_batch(const struct run_options *o)
