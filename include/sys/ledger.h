@@ -20,7 +20,7 @@
 #define LEDGER_STATE_DIR "/var/lib/thinark"
 
 struct ledger_entry {
-	char file[320]; /* name in the ledger folder; set by ledger_write and ledger_each */
+	char file[320]; /* name in the ledger folder; set by the functions below */
 	bool is_pool;
 	char pool[DM_NAME_MAX], device[DM_NAME_MAX];
 	uint32_t thin_id, origin_id;
@@ -30,6 +30,8 @@ struct ledger_entry {
 	bool is_this_boot;                                             /* read only */
 };
 
+/* 1 if there is an entry for this pool and id, which still names something; sets file. */
+int ledger_has(struct ledger_entry *entry, struct err *e);
 /* Written, fsynced, folder fsynced before it returns. */
 int ledger_write(struct ledger_entry *entry, struct err *e);
 /* Missing is success. */

@@ -37,7 +37,8 @@ struct snapper {
 
 /*
  * Suspends all origins, sends all messages, resumes all.  On return every origin is live again,
- * whatever happened.  -EEXIST: a new id is taken; -ETIMEDOUT: the deadline passed.  After an error
+ * whatever happened, unless the kernel refuses for a second: then it fails with kind ERR_LEFTOVER.
+ * -EEXIST: a new id is taken; -ETIMEDOUT: the deadline passed.  After an error
  * no snapshot may be used, but those with is_taken, and after -ETIMEDOUT any, may exist.
  */
 int snapper_run(struct snapper *s, struct err *e);

@@ -135,10 +135,13 @@ static void summary(const struct batch *b, uint64_t started)
 
 static size_t entries_left(void)
 {
-	struct err e;
+	struct err e = {0};
 	size_t left = 0;
 
-	return recover_entries(NULL, &left, &e) < 0 ? 1 : left;
+	if (recover_entries(NULL, &left, &e) == 0)
+		return left;
+	log_error("what is left cannot be told: %s", e.text);
+	return 1;
 }
 
 int run_batch(const struct run_options *o)

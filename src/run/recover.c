@@ -126,7 +126,10 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 int recover_entries(const char *pool, size_t *ret_left, struct err *e)
 {
 	struct recovery v = {.pool = pool};
-	int r = ledger_each(recover_one, &v, e);
+	int r = pool ? 0 : pool_drop_probes(e);
+
+	if (r == 0)
+		r = ledger_each(recover_one, &v, e);
 
 	*ret_left = v.left;
 	return r;

@@ -247,8 +247,12 @@ void round_run(const struct run_options *o, const struct cfg_job *cfg,
 	(void)snprintf(r.what, sizeof(r.what), "job %s", cfg->name);
 	r.pools = (struct pools){.options = o, .what = r.what};
 	sum->selected = r.count;
-	if (r.count == 0)
+	if (!selected) {
+		log_error("job '%s': out of memory", cfg->name);
+		sum->code = EXIT_FATAL;
+	} else if (r.count == 0) {
 		log_warning("job '%s' selects no container", cfg->name);
-	else
+	} else {
 		run(&r);
+	}
 }

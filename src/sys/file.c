@@ -69,8 +69,9 @@ static int make_part(struct file_part *p)
 	for (int tries = 0; tries < 16; tries++) {
 		uint64_t r;
 
-		if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
-			return -EIO;
+		ssize_t n = getrandom(&r, sizeof(r), 0);
+		if (n != (ssize_t)sizeof(r))
+			return n < 0 ? -errno : -EIO;
 		/* Cut, so that the longest final name still has a temporary one. */
 		(void)snprintf(p->part, sizeof(p->part), ".%.200s.part-%016" PRIx64, p->name, r);
 		p->fd = openat(p->dirfd, p->part,
@@ -81,6 +82,8 @@ static int make_part(struct file_part *p)
 			break;
 	}
 	int rc = -errno;
+	/* Over a network it may be there although it failed. */
+	(void)unlinkat(p->dirfd, p->part, 0);
 	p->part[0] = '\0';
 	return rc;
 }
@@ -171,6 +174,16 @@ static int rename_new(struct file_part *p)
 	return rc;
 }
 
+/* A rename over a network may have happened although it failed. */
+static void withdraw(const struct file_part *p, const struct stat *ours)
+{
+	struct stat st;
+
+	if (fstatat(p->dirfd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		st.st_dev == ours->st_dev && st.st_ino == ours->st_ino)
+		(void)unlinkat(p->dirfd, p->name, 0);
+}
+
 int file_part_publish(struct file_part *p, struct err *e)
 {
 	struct stat st;
@@ -188,8 +201,10 @@ int file_part_publish(struct file_part *p, struct err *e)
 	if (close(fd) < 0)
 		return err_sys(e, ERR_DEST, -errno, "cannot close %s", p->name);
 	int rc = rename_new(p);
-	if (rc < 0)
+	if (rc < 0) {
+		withdraw(p, &st);
 		return err_sys(e, ERR_DEST, rc, "cannot publish %s", p->name);
+	}
 	p->part[0] = '\0';
 	if (fsync(p->dirfd) < 0) {
 		rc = err_sys(e, ERR_DEST, -errno, "cannot sync the folder of %s", p->name);

@@ -17,6 +17,8 @@
 #include "scope.h"
 #include "stop.h"
 
+#define RESUME_TRIES 50 /* 20 ms apart */
+
 enum stage { STAGE_START, STAGE_SUSPEND, STAGE_MESSAGE, STAGE_STATUS, STAGE_RESUME };
 
 /* The requests of one origin, and of one snapshot. */
@@ -151,18 +153,26 @@ static _Noreturn void child(int control, struct shared *m)
 	_exit(0);
 }
 
-static void resume_all(int control, const struct snapper *s)
+/* All are tried; the first failure. */
+static int resume_all(int control, const struct snapper *s)
 {
+	int first = 0;
+
 	for (size_t n = 0; n < s->count; n++)
-		for (size_t i = 0; i < s->shots[n].origin_count; i++)
-			(void)dmraw_resume(control, s->shots[n].origins[i]);
+		for (size_t i = 0; i < s->shots[n].origin_count; i++) {
+			int r = dmraw_resume(control, s->shots[n].origins[i]);
+
+			first = first < 0 ? first : r;
+		}
+	return first;
 }
 
 /*
  * Stays until the child is reaped.  Never kills it: a suspender that hangs in the freeze would
  * complete the suspend later and die, leaving the origin suspended with no owner.
  */
-static int watch(int control, const struct snapper *s, struct shared *m, pid_t pid)
+static int watch(
+	int control, const struct snapper *s, struct shared *m, pid_t pid, int *ret_resumed)
 {
 	const uint64_t deadline = clock_ns() + (uint64_t)s->deadline_ms * 1000000u;
 	int status = 0;
@@ -175,10 +185,14 @@ static int watch(int control, const struct snapper *s, struct shared *m, pid_t p
 		if (clock_ns() > deadline)
 			atomic_store(&m->abort, 1);
 		if (atomic_load(&m->abort))
-			resume_all(control, s);
+			(void)resume_all(control, s);
 		clock_sleep_ms(2);
 	}
-	resume_all(control, s);
+	*ret_resumed = resume_all(control, s);
+	for (int i = 0; i < RESUME_TRIES && *ret_resumed < 0; i++) {
+		clock_sleep_ms(20);
+		*ret_resumed = resume_all(control, s);
+	}
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINTR;
 }
 
@@ -266,8 +280,15 @@ int snapper_run(struct snapper *s, struct err *e)
 	pid_t pid = fork();
 	if (pid == 0)
 		child(control, m);
-	int r = pid < 0 ? err_sys(e, ERR_FATAL, -errno, "fork")
-			: outcome(s, m, watch(control, s, m, pid), e);
+	int r = pid < 0 ? err_sys(e, ERR_FATAL, -errno, "fork") : 0;
+	if (r == 0) {
+		int resumed;
+		int died = watch(control, s, m, pid, &resumed);
+
+		r = outcome(s, m, died, e);
+		if (resumed < 0)
+			r = err_sys(e, ERR_LEFTOVER, resumed, "an origin may be suspended");
+	}
 	(void)munmap(m, size);
 	return r;
 }

@@ -56,8 +56,6 @@ static void a_pool_in_danger_is_relieved(void **state)
 		{{.meta_total = 100, .data_used = 96, .data_total = 100}, INFINITY, -ENOSPC},
 		{{.meta_used = 90, .meta_total = 100, .data_total = 100}, INFINITY, 0},
 		{{.meta_used = 91, .meta_total = 100, .data_total = 100}, INFINITY, -ENOSPC},
-		{{.meta_used = 70, .meta_total = 100, .meta_low_water = 31, .data_total = 100},
-			INFINITY, -ENOSPC},
 		{{.meta_total = 100, .data_used = 50, .data_total = 100}, 59, -ENOSPC},
 		{{.meta_total = 100, .data_used = 50, .data_total = 100}, 61, 0},
 		{{.meta_total = 100, .data_total = 100, .needs_check = true}, INFINITY, -EROFS},

@@ -50,6 +50,20 @@ static int undo_id(void *arg, struct err *e)
 	return delete_id(s->pool->name, s->entry.thin_id, e);
 }
 
+/* Only after a window that may have left them suspended: else it would be someone else's work. */
+static int undo_suspend(void *arg, struct err *e)
+{
+	const struct snap *s = arg;
+	int first = 0;
+
+	for (int i = 0; i < s->entry.origin_count; i++) {
+		int r = snapper_resume(s->entry.origins[i], e);
+
+		first = first < 0 ? first : r;
+	}
+	return first;
+}
+
 static int undo_device(void *arg, struct err *e)
 {
 	struct snap *s = arg;
@@ -121,12 +135,17 @@ static int presync(const struct snap *s, struct err *e)
 static int pick_id(struct snap *s, uint32_t *next_id, struct err *e)
 {
 	for (; *next_id > SNAP_ID_TOP - SNAP_ID_BAND; (*next_id)--) {
-		int r = pool_has_id(s->pool, *next_id, e);
+		s->entry.thin_id = *next_id;
+		/* The entry of an id that is gone may still name an origin or a device. */
+		int r = ledger_has(&s->entry, e);
+
+		if (r == 0)
+			r = pool_has_id(s->pool, *next_id, e);
 
 		if (r < 0)
 			return err_add(e, "probe of thin %" PRIu32, *next_id);
 		if (r == 0) {
-			s->entry.thin_id = (*next_id)--;
+			(*next_id)--;
 			(void)snprintf(s->entry.device, sizeof(s->entry.device),
 				"thinark-%u-%u-%" PRIx32, s->pool->major, s->pool->minor,
 				s->entry.thin_id);
@@ -224,6 +243,9 @@ int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, stru
 			    : shots[n].was_frozen ? "frozen"
 						  : "crash-consistent";
 	}
+	if (r < 0 && e->kind == ERR_LEFTOVER)
+		for (size_t n = 0; n < count; n++)
+			undo_arm(snaps[n]->undo, "resume", undo_suspend, snaps[n]);
 	struct snap *failed = snaps[window.failed];
 	if (r == -EEXIST)
 		undo_disarm(failed->undo, undo_id, failed); /* somebody else's */

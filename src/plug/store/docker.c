@@ -264,12 +264,13 @@ static int list_containers(const struct docker_root *r, struct container_list *l
 		ret = c ? docker_copy(names.items[i]->d_name, &c->id, e) : docker_no_memory(e);
 		if (ret == 0)
 			ret = fill(r, c, &skip, e);
-		if (ret < 0)
-			return ret;
-		if (skip) {
+		/* A half-filled one would be archived with the wrong folder. */
+		if (c && (ret < 0 || skip)) {
 			container_done(c);
 			list->count--;
 		}
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }

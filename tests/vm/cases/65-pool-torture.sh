@@ -26,7 +26,9 @@ dmsetup create ext-thinpool_tdata --table "$data_table"
 dmsetup create ext-thinpool --table "0 $((sectors - old_meta)) thin-pool /dev/mapper/ext-thinpool_tmeta \
 /dev/mapper/ext-thinpool_tdata 128 0 1 skip_block_zeroing" || give_up "pool"
 pool=ext-thinpool
+pool_node=$(dmsetup info -c --noheadings --separator : -o major,minor $pool)
 DOCKER_POOL=1
+modprobe -a dm-delay dm-flakey || give_up "modules"
 start_docker || give_up "dockerd starts"
 wait_for 20 container_running web || give_up "web runs"
 
@@ -41,23 +43,31 @@ free_data() { field 3 | awk -F/ '{ print $2 - $1 }'; }
 total_data() { field 3 | awk -F/ '{ print $2 }'; }
 free_meta() { field 2 | awk -F/ '{ print $2 - $1 }'; }
 
-# filler COUNT: maps COUNT blocks of a thin device of its own, one sector of each
+# filler COUNT: maps the next COUNT blocks of a thin device of its own, one page of each
+filler_next=0
 filler_up() {
 	dmsetup message $pool 0 "create_thin 5000000"
-	node=$(dmsetup info -c --noheadings --separator : -o major,minor $pool)
-	dmsetup create filler --table "0 $((sectors - old_meta)) thin $node 5000000"
+	dmsetup create filler --table "0 $((2 * sectors)) thin $pool_node 5000000"
+	filler_next=0
 }
 filler() {
 	perl -e '
 		open(F, "+<", "/dev/mapper/filler") or die;
 		for (my $i = 0; $i < $ARGV[0]; $i++) {
 			sysseek(F, ($ARGV[1] + $i) * 65536, 0); syswrite(F, "x" x 4096) or die "$!";
-		}' "$1" "${2:-0}"
+		}' "$1" $filler_next
+	filler_next=$((filler_next + $1))
 	sync /dev/mapper/filler
 }
 filler_down() {
 	dmsetup remove --retry filler
 	dmsetup message $pool 0 "delete 5000000"
+}
+# What is ours is gone; the rest of the world is the case's own doing.
+ours_gone() {
+	is "$1: no device of ours" "$(dmsetup ls | grep -c '^thinark-')" 0
+	is "$1: no thin device of ours" "$(thin_ids | awk '$2 > 8388608' | wc -l)" 0
+	is "$1: the ledger is empty" "$(ledger)" ''
 }
 
 # begin/end NAME: one case of torture, with its leak check and the longest window seen
@@ -107,7 +117,7 @@ filler_up
 filler $(($(free_data) - $(total_data) * 15 / 100))
 begin
 start_run
-filler $(($(free_data) - $(total_data) * 3 / 100)) 40000
+filler $(($(free_data) - $(total_data) * 3 / 100))
 end_run
 is "data fill up: exit code" $code 3
 check "data fill up: the message says so" grep -q 'given up' $work/stderr
@@ -116,20 +126,20 @@ is "data fill up: no archive" "$(find /srv/backup -type f | wc -l)" 0
 end "data fill up"
 
 # -- data full, writers wait ---------------------------------------------------------------------------------
-begin
-filler_error=0
-(filler $(($(free_data) + 100)) 60000) >/dev/null 2>&1 &
+cases=$((cases + 1))
+(filler $(($(free_data) + 100))) >/dev/null 2>&1 &
 blocked=$!
 wait_for 60 sh -c "dmsetup status --noflush $pool | grep -q out_of_data_space" || not_ok "the pool is full"
 thinark_exits "a full pool" 20 --json run
 check "a full pool: the message says so" grep -q 'out of data space' $work/stderr
-dmsetup message $pool 0 "delete 5000000" 2>/dev/null # active: refused
-kill -9 $blocked
-dmsetup suspend --noflush --nolockfs filler
-dmsetup remove -f filler 2>/dev/null
+ours_gone "a full pool"
+# Deleting what fills it lets everybody go on; its writers are stuck until then.
+kill -9 $blocked $(pgrep -P $blocked) 2>/dev/null
+dmsetup suspend --noflush --nolockfs filler && dmsetup load filler --table "0 $((2 * sectors)) error" &&
+	dmsetup resume filler
+wait_for 60 dmsetup remove filler || not_ok "the filler goes away"
 dmsetup message $pool 0 "delete 5000000"
 wait_for 30 sh -c "dmsetup status --noflush $pool | grep -q ' rw '" || not_ok "the pool recovers"
-end "a full pool"
 check "web is alive after the full pool" timeout 60 docker exec web sh -c 'echo x >/data/after && sync'
 
 # -- metadata fill up ----------------------------------------------------------------------------------------
@@ -138,7 +148,6 @@ sample_config
 sed -i '1i pool_min_free_metadata: 60%' $work/thinark.yaml
 total_meta=$(field 2 | awk -F/ '{ print $2 }')
 dmsetup message $pool 0 "create_thin 6000000"
-pool_node=$(dmsetup info -c --noheadings --separator : -o major,minor $pool)
 write_to() { # ID BLOCK...: maps blocks of a device
 	dmsetup create metafill --table "0 33554432 thin $pool_node $1" || return 1
 	perl -e 'open(F, "+<", "/dev/mapper/metafill") or die;

@@ -225,7 +225,8 @@ thin_ids() (
 	for pool in $(dmsetup ls --target thin-pool | awk '/[0-9]/ {print $1}'); do
 		node=$(dmsetup table "$pool" | awk '{print $4}')
 		dmsetup message "$pool" 0 reserve_metadata_snap || { echo "$pool: a metadata snapshot is held"; continue; }
-		thin_ls -m --no-headers -o DEV "/dev/$(basename "$(readlink "/sys/dev/block/$node")")" | sed "s/^/$pool /"
+		thin_ls -m --no-headers -o DEV "/dev/$(basename "$(readlink "/sys/dev/block/$node")")" |
+			awk -v pool="$pool" '{ print pool, $1 }'
 		dmsetup message "$pool" 0 release_metadata_snap
 	done
 )
