@@ -28,7 +28,8 @@ struct snapper {
 
 /*
  * Runs it.  On return every origin is live again, whatever happened.  -EEXIST: the new id is
- * taken; -ETIMEDOUT: the deadline passed, and the snapshot, if it exists, must not be used.
+ * taken; -ETIMEDOUT: the deadline passed, -ECANCELED: asked to stop; the snapshot, if it exists,
+ * must not be used.
  */
 int snapper_run(struct snapper *s, struct err *e);
 /* Flushes what the file system on the device has dirty, before the window; limit in seconds. */
