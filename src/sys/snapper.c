@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "clock.h"
@@ -108,6 +109,9 @@ static _Noreturn void child(int control, const struct snapper *s, struct shared 
 	if (oom >= 0 && write(oom, "-1000", 5) < 0)
 		(void)0; /* only a help */
 	(void)setpriority(PRIO_PROCESS, 0, -18);
+	/* A run at idle I/O priority must not freeze at it; without privilege: best effort,
+	 * highest. */
+	(void)syscall(SYS_ioprio_set, 1, 0, 2 << 13);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		(void)0; /* only a help */
 	window(control, s, m);

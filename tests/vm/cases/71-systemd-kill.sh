@@ -112,15 +112,14 @@ trials() {
 }
 
 leak_check_begin
+pool_writes_take 700
+trials time-out 2
+trials stop 1
 pool_writes_take 60
+trials SIGTERM 2
 trials cgroup.kill 6
 trials SIGKILL-all 4
 trials SIGKILL-main 3
-trials SIGTERM 2
-pool_writes_take 700
-trials stop 1
-trials time-out 2
-pool_writes_take 60
 leak_check_end "ended inside of the window" 10
 # Which the kernel tells with a trace.
 trials out-of-memory 2
