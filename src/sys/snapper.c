@@ -182,7 +182,9 @@ static int watch(
 
 		if (got == pid || (got < 0 && errno != EINTR))
 			break;
-		if (clock_ns() > deadline)
+		/* Asked to stop: a slow pool keeps the child from resuming for as long as the
+		 * message takes. */
+		if (clock_ns() > deadline || stop_asked())
 			atomic_store(&m->abort, 1);
 		if (atomic_load(&m->abort))
 			(void)resume_all(control, s);
@@ -211,6 +213,8 @@ static int outcome(struct snapper *s, const struct shared *m, int died, struct e
 	if (died < 0)
 		return err_set(
 			e, ERR_SOURCE, died, "the snapshot process died; the origin was resumed");
+	if (atomic_load(&m->abort) && stop_check(e) < 0)
+		return -ECANCELED;
 	if (atomic_load(&m->abort) || m->result == -ETIMEDOUT)
 		return err_set(e, ERR_SOURCE, -ETIMEDOUT,
 			"the origin could not be frozen within %u ms; it was resumed",
