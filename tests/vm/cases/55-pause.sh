@@ -85,13 +85,11 @@ killed_in_pause() {
 	[ $? -eq 137 ] && [ "$frozen" = 1 ] && { [ -z "${1:-}" ] || [ -n "$guard" ]; }
 }
 
-# What the engine needs for it on this machine, which is an emulated and perhaps a busy one.
-docker pause web >/dev/null
+# What the engine needs for both by hand, to read the times below by: they say little on a busy machine.
 at=$(now_ms)
+docker pause web >/dev/null
 docker unpause web >/dev/null
 by_hand=$(($(now_ms) - at))
-limit=1000
-[ $by_hand -le $limit ] || limit=$by_hand
 
 done_rounds=0 slowest=0 tries=0
 leak_check_begin
@@ -103,14 +101,15 @@ while [ $done_rounds -lt $rounds ] && [ $tries -lt $((rounds * 3)) ]; do
 	done
 	took=$(($(now_ms) - at))
 	done_rounds=$((done_rounds + 1))
+	echo "# round $done_rounds: $took ms"
 	[ $took -le $slowest ] || slowest=$took
 done
 thinark_exits "killed while paused: recover" 0 recover
 at_least "killed while web was paused: rounds" $done_rounds $rounds
-if [ $slowest -le $limit ]; then
-	ok "it ran again within $limit ms, every time (slowest: $slowest ms; by hand: $by_hand ms)"
+if [ $slowest -lt 1000 ]; then
+	ok "it ran again within a second, every time (slowest: $slowest ms; pause and unpause by hand: $by_hand ms)"
 else
-	not_ok "it ran again within $limit ms" "slowest: $slowest ms; by hand: $by_hand ms"
+	not_ok "it ran again within a second" "slowest: $slowest ms; pause and unpause by hand: $by_hand ms"
 fi
 check "Docker knows that it runs" not_paused web
 check "its process writes again" writes
