@@ -7,7 +7,8 @@
  *   source {kind, path}: kind is "thin" or "folder"
  *   snapshot (null unless the source is a thin device)
  *            {pool, origin_thin_id, thin_id, pool_transaction, pool_time, pool_block_bytes,
- *             mapped_bytes, size_bytes, was_active, freeze, window_ms, fs_type, mount_mode}
+ *             mapped_bytes, size_bytes, was_active, freeze, window_ms, consistency, paused_ms,
+ *             fs_type, mount_mode}
  *   counts {entries, files, dirs, symlinks, hardlinks, devices, fifos, sockets_skipped, excluded,
  *           content_bytes}
  *   complete, unreadable_count, unreadable [{path, path_b64, what, error}]
@@ -104,14 +105,16 @@ static json_t *snapshot(const struct manifest *m)
 {
 	if (m->container->volume != VOLUME_THIN)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:f, s:o, s:o}",
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:f, s:o, s:f, s:o, s:o}",
 		"pool", text(m->pool_name), "origin_thin_id", number(m->origin_thin_id), "thin_id",
 		number(m->snap_thin_id), "pool_transaction", number(m->pool_transaction),
 		"pool_time", m->pool_time < 0 ? json_null() : json_integer(m->pool_time),
 		"pool_block_bytes", number(m->pool_block_bytes), "mapped_bytes",
 		number(m->mapped_bytes), "size_bytes", number(m->container->size_bytes),
 		"was_active", m->was_active, "freeze", text(m->freeze), "window_ms", m->window_ms,
-		"fs_type", text(m->fs_type), "mount_mode", text(m->mount_mode));
+		"consistency", text(m->consistency), "paused_ms", m->paused_ms, "fs_type",
+		text(m->fs_type), "mount_mode", text(m->mount_mode));
 }
 
 static json_t *counts(const struct manifest *m)

@@ -15,7 +15,11 @@
 
 static int prepare(struct job *j, struct err *e)
 {
-	return snap_prepare(j->pool, j->container, j->next_id, &j->undo, &j->snap, e);
+	const struct cfg_store *store = cfg_find_store(j->options->cfg, j->container->store);
+	const bool is_pause = strcmp(j->cfg->consistency, "pause") == 0;
+
+	return snap_prepare(j->pool, j->container, is_pause ? store->socket : NULL, j->next_id,
+		&j->undo, &j->snap, e);
 }
 
 static int stage_snapshot(struct job *j, struct err *e)
@@ -159,6 +163,8 @@ static int stage_seal(struct job *j, struct err *e)
 		.was_active = j->snap.was_active,
 		.window_ms = (double)j->snap.window_ns / 1e6,
 		.freeze = j->snap.freeze,
+		.consistency = j->snap.was_paused ? "pause" : "freeze",
+		.paused_ms = (double)j->snap.paused_ns / 1e6,
 		.fs_type = j->fs_type,
 		.mount_mode = j->mount_mode,
 		.compression = j->cfg->compression,

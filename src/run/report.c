@@ -52,9 +52,9 @@ static void item_json(const struct job *j, const struct err *failure, const char
 	strbuf_printf(&b,
 		",\"entries\":%" PRIu64 ",\"content_bytes\":%" PRIu64 ",\"file_bytes\":%" PRIu64
 		",\"mapped_bytes\":%" PRIu64 ",\"unreadable\":%" PRIu64
-		",\"window_ms\":%.3f,\"seconds\":%.3f",
+		",\"window_ms\":%.3f,\"paused_ms\":%.3f,\"seconds\":%.3f",
 		j->counts.entries, j->counts.content_bytes, j->file_bytes, j->mapped_bytes,
-		j->trouble.count, (double)j->snap.window_ns / 1e6,
+		j->trouble.count, (double)j->snap.window_ns / 1e6, (double)j->snap.paused_ns / 1e6,
 		j->started_ns ? (double)(clock_ns() - j->started_ns) / 1e9 : 0.0);
 	if (failure) {
 		strbuf_puts(&b, j->is_skipped ? ",\"reason\":" : ",\"error\":");
