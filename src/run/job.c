@@ -91,6 +91,9 @@ static int undo_writer(void *arg, struct err *e)
 static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
 {
 	const struct walk_options o = {.exclude = &j->cfg->exclude_patterns,
+		.exclude_caches = j->cfg->exclude_caches,
+		.exclude_if_present = &j->cfg->exclude_if_present,
+		.memory = (size_t)j->options->cfg->memory,
 		.progress = report_progress,
 		.progress_arg = j};
 	int r = walk_tree(j->root, &o, p, &j->trouble, e);
@@ -131,8 +134,10 @@ static int stage_archive(struct job *j, struct err *e)
 	int r = j->dest_ops->begin(j->dest, j->name, &j->writer, e);
 	if (r == 0)
 		r = frames_new(j->dest_ops->sink(j->writer), j->cfg->zstd_level, &f, e);
-	if (r == 0)
+	if (r == 0) {
+		frames_limit(f, 0, (size_t)j->options->cfg->memory);
 		r = pack_new(f, &p, e);
+	}
 	if (r == 0)
 		r = watched_stream(j, f, p, e);
 	pack_free(p);
