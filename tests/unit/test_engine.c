@@ -114,6 +114,9 @@ static int setup(void **state)
 	if (sh(build) != 0)
 		return -1;
 	hard_links();
+	/* The index says where the blocks are, which is not decided before. */
+	if (sh("sync -f .") != 0)
+		return -1;
 	threads_before = threads();
 	return 0;
 }
