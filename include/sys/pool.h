@@ -56,8 +56,8 @@ int pool_assemble(const struct pool_ref *ref, struct pool *ret, struct err *e);
  */
 int pool_close(struct pool *p, struct err *e);
 /*
- * Refuses (ERR_POOL) unless rw, no needs_check and as much is free as p->limits want.  The kernel's metadata
- * watermark is no limit: on a small device it is a quarter of it.
+ * Refuses (ERR_POOL) unless rw, no needs_check and as much is free as p->limits want.  The kernel's
+ * metadata watermark is no limit: on a small device it is a quarter of it.
  */
 int pool_guard(const struct pool *p, struct err *e);
 /* The pool's time counter from its metadata device, -1 if it cannot be read. */

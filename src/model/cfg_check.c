@@ -106,6 +106,14 @@ int cfg_check_exclude(const char *text, char *reason, size_t reason_size)
 	return 0;
 }
 
+int cfg_check_file_name(const char *text, char *reason, size_t reason_size)
+{
+	if (!*text || strcmp(text, ".") == 0 || strcmp(text, "..") == 0 || strchr(text, '/'))
+		return refuse(reason, reason_size, "must be the name of a file, without '/'");
+	return strlen(text) > 255 ? refuse(reason, reason_size, "must not be longer than 255 bytes")
+				  : 0;
+}
+
 int cfg_zstd_level(const char *text, char *reason, size_t reason_size)
 {
 	static const char why[] = "expected 'zstd' or 'zstd,LEVEL' with a level from 1 to 19";
