@@ -27,18 +27,9 @@ struct thinbtree {
 	uint8_t *buffer; /* of all levels' nodes */
 };
 
-uint64_t thinbtree_le(const uint8_t *p, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = bytes; i-- > 0;)
-		v = v << 8 | p[i];
-	return v;
-}
-
 uint64_t thinbtree_key(const struct thinbtree_node *n, uint32_t i)
 {
-	return thinbtree_le(n->raw + HEADER + 8 * (size_t)i, 8);
+	return thinbtree_le64(n->raw + HEADER + 8 * (size_t)i);
 }
 
 const uint8_t *thinbtree_value(const struct thinbtree_node *n, uint32_t i)
@@ -64,30 +55,30 @@ uint32_t thinbtree_below(const struct thinbtree_node *n, uint64_t key)
 static void decode(struct thinbtree_node *n, uint64_t block)
 {
 	n->block = block;
-	n->is_leaf = thinbtree_le(n->raw + 4, 4) == LEAF;
-	n->count = (uint32_t)thinbtree_le(n->raw + 16, 4);
-	n->max = (uint32_t)thinbtree_le(n->raw + 20, 4);
-	n->value_size = (uint32_t)thinbtree_le(n->raw + 24, 4);
+	n->is_leaf = thinbtree_le32(n->raw + 4) == LEAF;
+	n->count = thinbtree_le32(n->raw + 16);
+	n->max = thinbtree_le32(n->raw + 20);
+	n->value_size = thinbtree_le32(n->raw + 24);
 }
 
 /* What a node must fulfil on its own. */
 static enum thinmeta_reason check(const uint8_t *raw, uint64_t block, bool with_checksum)
 {
-	const uint64_t flags = thinbtree_le(raw + 4, 4), count = thinbtree_le(raw + 16, 4);
-	const uint64_t max = thinbtree_le(raw + 20, 4), size = thinbtree_le(raw + 24, 4);
+	const uint64_t flags = thinbtree_le32(raw + 4), count = thinbtree_le32(raw + 16);
+	const uint64_t max = thinbtree_le32(raw + 20), size = thinbtree_le32(raw + 24);
 
 	if (with_checksum &&
-		(~thinmeta_crc32c(raw + 4, THINMETA_BLOCK - 4) ^ NODE_SALT) != thinbtree_le(raw, 4))
+		(~thinmeta_crc32c(raw + 4, THINMETA_BLOCK - 4) ^ NODE_SALT) != thinbtree_le32(raw))
 		return THINMETA_CHECKSUM;
-	if (thinbtree_le(raw + 8, 8) != block)
+	if (thinbtree_le64(raw + 8) != block)
 		return THINMETA_PLACE;
 	/* 32-bit fields: no product overflows 64 bits once max is bounded. */
 	if ((flags != INTERNAL && flags != LEAF) || count > max || max > THINMETA_BLOCK ||
 		HEADER + max * (8 + size) > THINMETA_BLOCK || (flags == INTERNAL && size != 8))
 		return THINMETA_SHAPE;
 	for (uint32_t i = 1; i < count; i++)
-		if (thinbtree_le(raw + HEADER + 8 * (size_t)i, 8) <=
-			thinbtree_le(raw + HEADER + 8 * (size_t)(i - 1), 8))
+		if (thinbtree_le64(raw + HEADER + 8 * (size_t)i) <=
+			thinbtree_le64(raw + HEADER + 8 * (size_t)(i - 1)))
 			return THINMETA_ORDER;
 	return THINMETA_SOUND;
 }
@@ -235,7 +226,7 @@ bool thinbtree_next(struct thinbtree *t, struct thinbtree_item *ret)
 				.value = thinbtree_value(n, i),
 				.leaf = n->block};
 			return true;
-		} else if (descend(t, thinbtree_le(thinbtree_value(n, i), 8), thinbtree_key(n, i),
+		} else if (descend(t, thinbtree_le64(thinbtree_value(n, i)), thinbtree_key(n, i),
 				   i + 1 < n->count ? thinbtree_key(n, i + 1) : l->end, ret)) {
 			return true;
 		}

@@ -2,6 +2,9 @@
 /* Nodes of the trees in dm-thin metadata, and a walk over one tree; private to thinmeta's files. */
 #pragma once
 
+#include <endian.h>
+#include <string.h>
+
 #include "thinmeta.h"
 
 #define THINBTREE_DEPTH 16u /* the kernel's trees stay below 10 */
@@ -26,9 +29,24 @@ struct thinbtree_node {
 	bool is_leaf;
 };
 
+static inline uint32_t thinbtree_le32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static inline uint64_t thinbtree_le64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
 /* 0, or a negative errno: -ENODATA behind the end of the file. */
 int thinmeta_read_block(const struct thinmeta *m, uint64_t block, uint8_t *buf);
-uint64_t thinbtree_le(const uint8_t *p, unsigned bytes);
 /* Reads block into n->raw, checks all that a node must fulfil on its own, and fills the rest. */
 enum thinmeta_reason thinbtree_load(struct thinmeta *m, uint64_t block, struct thinbtree_node *n);
 /* Does the node suit its place: keys in [begin, end), values of a leaf, empty only as root? */

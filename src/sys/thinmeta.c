@@ -62,7 +62,7 @@ uint32_t thinmeta_crc32c(const uint8_t *data, size_t len)
 	uint32_t crc = ~0u;
 
 	for (; len >= 8; data += 8, len -= 8) {
-		crc ^= (uint32_t)thinbtree_le(data, 4);
+		crc ^= thinbtree_le32(data);
 		crc = crc_table[7][crc & 255] ^ crc_table[6][crc >> 8 & 255] ^
 		      crc_table[5][crc >> 16 & 255] ^ crc_table[4][crc >> 24] ^
 		      crc_table[3][data[4]] ^ crc_table[2][data[5]] ^ crc_table[1][data[6]] ^
@@ -76,25 +76,25 @@ uint32_t thinmeta_crc32c(const uint8_t *data, size_t len)
 static int parse(const uint8_t *b, uint64_t block, struct thinmeta_superblock *ret, struct err *e)
 {
 	const struct thinmeta_superblock s = {
-		.flags = (uint32_t)thinbtree_le(b + 4, 4),
-		.version = (uint32_t)thinbtree_le(b + 40, 4),
-		.time = (uint32_t)thinbtree_le(b + 44, 4),
-		.transaction = thinbtree_le(b + 48, 8),
-		.held_root = thinbtree_le(b + 56, 8),
-		.data_blocks = thinbtree_le(b + 64, 8),
-		.metadata_blocks = thinbtree_le(b + 192, 8),
-		.mapping_root = thinbtree_le(b + 320, 8),
-		.details_root = thinbtree_le(b + 328, 8),
-		.block_sectors = (uint32_t)thinbtree_le(b + 336, 4),
+		.flags = thinbtree_le32(b + 4),
+		.version = thinbtree_le32(b + 40),
+		.time = thinbtree_le32(b + 44),
+		.transaction = thinbtree_le64(b + 48),
+		.held_root = thinbtree_le64(b + 56),
+		.data_blocks = thinbtree_le64(b + 64),
+		.metadata_blocks = thinbtree_le64(b + 192),
+		.mapping_root = thinbtree_le64(b + 320),
+		.details_root = thinbtree_le64(b + 328),
+		.block_sectors = thinbtree_le32(b + 336),
 	};
-	const uint32_t features = (uint32_t)thinbtree_le(b + 360, 4);
+	const uint32_t features = thinbtree_le32(b + 360);
 
-	if (thinbtree_le(b + 32, 8) != MAGIC)
+	if (thinbtree_le64(b + 32) != MAGIC)
 		return err_set(
 			e, ERR_POOL, -EBADMSG, "superblock: no thin-pool metadata (bad magic)");
-	if ((~thinmeta_crc32c(b + 4, THINMETA_BLOCK - 4) ^ SUPERBLOCK_SALT) != thinbtree_le(b, 4))
+	if ((~thinmeta_crc32c(b + 4, THINMETA_BLOCK - 4) ^ SUPERBLOCK_SALT) != thinbtree_le32(b))
 		return err_set(e, ERR_POOL, -EBADMSG, "superblock: checksum does not match");
-	if (thinbtree_le(b + 8, 8) != block)
+	if (thinbtree_le64(b + 8) != block)
 		return err_set(
 			e, ERR_POOL, -EBADMSG, "superblock: block number is not %" PRIu64, block);
 	if (s.version < 1 || s.version > 2 || features != 0)

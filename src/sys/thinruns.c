@@ -95,15 +95,15 @@ bool thinmeta_devices_next(struct thinmeta_devices *d, struct thinmeta_device *r
 	ret->id = (uint32_t)at;
 	ret->details = side_take(&d->details, at, &v);
 	if (v) {
-		ret->mapped_blocks = thinbtree_le(v, 8);
-		ret->transaction = thinbtree_le(v + 8, 8);
-		ret->creation_time = (uint32_t)thinbtree_le(v + 16, 4);
-		ret->snapshotted_time = (uint32_t)thinbtree_le(v + 20, 4);
+		ret->mapped_blocks = thinbtree_le64(v);
+		ret->transaction = thinbtree_le64(v + 8);
+		ret->creation_time = thinbtree_le32(v + 16);
+		ret->snapshotted_time = thinbtree_le32(v + 20);
 	}
 	ret->parent = d->mappings.item.leaf;
 	ret->mappings = side_take(&d->mappings, at, &root);
 	if (root)
-		ret->root = thinbtree_le(root, 8);
+		ret->root = thinbtree_le64(root);
 	return true;
 }
 
@@ -203,7 +203,7 @@ static bool fetch(struct thinmeta_runs *r, struct thinmeta_run *ret)
 	}
 	*ret = (struct thinmeta_run){.damage = item.damage, .virtual_begin = item.key, .length = 1};
 	if (item.value) {
-		const uint64_t v = thinbtree_le(item.value, 8);
+		const uint64_t v = thinbtree_le64(item.value);
 
 		ret->data_begin = v >> TIME_BITS;
 		ret->time = (uint32_t)(v & ((1u << TIME_BITS) - 1));

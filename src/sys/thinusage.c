@@ -17,7 +17,7 @@ struct memo {
 	uint64_t last;   /* greatest key */
 	uint32_t mapped; /* mappings: of one tree, so below 255 * 16320 * 255 */
 	uint8_t seen;    /* by how many devices: 0, 1, or 2 for more */
-	bool is_damaged : 1;
+	bool is_damaged;
 };
 
 struct usage {
@@ -27,6 +27,7 @@ struct usage {
 	struct memo *memos; /* of each metadata block */
 	uint8_t *buffer;    /* a node for each depth */
 	bool is_counting;   /* second pass: what is exclusive? */
+	uint64_t path[THINBTREE_DEPTH];
 };
 
 /* Sums of what lies below one reference. */
@@ -43,7 +44,7 @@ static unsigned get_ref(const struct usage *u, uint64_t block)
 static void add_leaf(struct usage *u, const struct thinbtree_node *n, struct sum *s)
 {
 	for (uint32_t i = 0; i < n->count; i++) {
-		const uint64_t block = thinbtree_le(thinbtree_value(n, i), 8) >> TIME_BITS;
+		const uint64_t block = thinbtree_le64(thinbtree_value(n, i)) >> TIME_BITS;
 
 		if (block >= u->data_blocks) {
 			s->is_damaged = true;
@@ -72,29 +73,36 @@ static void add_node(struct usage *u, const struct thinbtree_node *n, unsigned d
 		return;
 	}
 	for (uint32_t i = 0; i < n->count; i++)
-		visit(u, thinbtree_le(thinbtree_value(n, i), 8), depth + 1, thinbtree_key(n, i),
+		visit(u, thinbtree_le64(thinbtree_value(n, i)), depth + 1, thinbtree_key(n, i),
 			i + 1 < n->count ? thinbtree_key(n, i + 1) : end, s);
 }
 
-/*
- * Adds what block has to *s.  A cycle ends at the depth limit; since a child's keys lie within its
- * place, no node is entered at two places of one tree unless one of them is damaged.
- */
+static bool is_sound(struct usage *u, struct thinbtree_node *n, uint64_t block, unsigned depth,
+	uint64_t begin, uint64_t end)
+{
+	if (depth == THINBTREE_DEPTH || thinbtree_load(u->meta, block, n) != THINMETA_SOUND ||
+		thinbtree_suits(n, depth == 0, begin, end, 8) != THINMETA_SOUND)
+		return false;
+	for (unsigned i = 0; i < depth; i++)
+		if (u->path[i] == block)
+			return false;
+	u->path[depth] = block;
+	/* A child's keys lie within its place: it can be entered at two places of one tree, or
+	 * at different ones of two trees, only where something is damaged. */
+	return u->memos[block].seen == 0 || u->memos[block].last < end;
+}
+
+/* Adds what block has to *s. */
 static void visit(struct usage *u, uint64_t block, unsigned depth, uint64_t begin, uint64_t end,
 	struct sum *s)
 {
 	struct thinbtree_node n = {.raw = u->buffer + (size_t)depth * THINMETA_BLOCK};
 
-	if (depth == THINBTREE_DEPTH || thinbtree_load(u->meta, block, &n) != THINMETA_SOUND ||
-		thinbtree_suits(&n, depth == 0, begin, end, 8) != THINMETA_SOUND) {
+	if (!is_sound(u, &n, block, depth, begin, end)) {
 		s->is_damaged = true;
 		return;
 	}
 	struct memo *memo = &u->memos[block];
-	if (memo->seen && memo->last >= end) {
-		s->is_damaged = true;
-		return;
-	}
 	if (memo->seen < 2 || (u->is_counting && memo->seen == 1)) {
 		struct sum mine = {.last = begin};
 
