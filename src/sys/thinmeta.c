@@ -57,17 +57,21 @@ static const uint32_t crc_table[8][256] = {
 };
 /* clang-format on */
 
+static inline uint32_t crc_eight(uint32_t crc, const uint8_t *p)
+{
+	crc ^= thinbtree_le32(p);
+	return crc_table[7][crc & 255] ^ crc_table[6][crc >> 8 & 255] ^
+	       crc_table[5][crc >> 16 & 255] ^ crc_table[4][crc >> 24] ^ crc_table[3][p[4]] ^
+	       crc_table[2][p[5]] ^ crc_table[1][p[6]] ^ crc_table[0][p[7]];
+}
+
 uint32_t thinmeta_crc32c(const uint8_t *data, size_t len)
 {
 	uint32_t crc = ~0u;
 
-	for (; len >= 8; data += 8, len -= 8) {
-		crc ^= thinbtree_le32(data);
-		crc = crc_table[7][crc & 255] ^ crc_table[6][crc >> 8 & 255] ^
-		      crc_table[5][crc >> 16 & 255] ^ crc_table[4][crc >> 24] ^
-		      crc_table[3][data[4]] ^ crc_table[2][data[5]] ^ crc_table[1][data[6]] ^
-		      crc_table[0][data[7]];
-	}
+	for (; len >= 64; data += 64, len -= 64)
+		for (unsigned i = 0; i < 64; i += 8)
+			crc = crc_eight(crc, data + i);
 	for (; len; data++, len--)
 		crc = crc >> 8 ^ crc_table[0][(crc ^ *data) & 255];
 	return ~crc;

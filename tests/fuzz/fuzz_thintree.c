@@ -13,7 +13,7 @@
 
 #define PIECE 144u /* 8 bytes of description, the rest keys and values */
 #define BLOCKS 10u
-#define DATA_BLOCKS 1024u
+#define DATA_BLOCKS 64u
 #define ITEMS_MAX 100000u /* 10 nodes of at most 252 entries, in trees that may share them */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
