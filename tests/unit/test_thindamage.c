@@ -508,37 +508,6 @@ static void truncated_images_give_what_is_left(void **state)
 	assert_int_equal(sum.cases - before, 120);
 }
 
-/* Inner nodes take the rest of the image; all their pointers name one block.  Returns the root. */
-static uint64_t point_at(struct image *m, uint64_t target, size_t *ret_pointers)
-{
-	const uint32_t max = NODE_MAX(8);
-	static uint64_t keys[252], first[2][BLOCKS], nodes[2][BLOCKS];
-	static uint8_t values[8 * 252];
-	size_t count = 0, above = 0;
-	uint64_t key = 0;
-
-	for (; m->next + 30 < BLOCKS; count++) {
-		first[0][count] = key;
-		for (uint32_t k = 0; k < max; k++, key += 2) {
-			keys[k] = key;
-			put_le(values + 8 * (size_t)k, 8, target);
-		}
-		nodes[0][count] = image_node(m, 1, keys, values, max, 8, max);
-	}
-	*ret_pointers = count * max;
-	for (size_t i = 0; i < count; above++) {
-		uint32_t n = 0;
-
-		first[1][above] = first[0][i];
-		for (; n < max && i < count; n++, i++)
-			put_le(values + 8 * (size_t)n, 8, nodes[0][i]);
-		nodes[1][above] = image_node(m, 1, first[0] + i - n, values, n, 8, max);
-	}
-	for (size_t i = 0; i < above; i++)
-		put_le(values + 8 * i, 8, nodes[1][i]);
-	return image_node(m, 1, first[1], values, (uint32_t)above, 8, max);
-}
-
 /* As many pointers as fit: to a bad block, and to a good one at the wrong place. */
 static void many_pointers_to_one_block_are_quick(void **state)
 {
@@ -557,7 +526,7 @@ static void many_pointers_to_one_block_are_quick(void **state)
 		m.data = malloc(whole);
 		assert_non_null(m.data);
 		memcpy(m.data, w.sound.data, whole);
-		root = point_at(&m, is_good ? w.used[0] : BLOCKS - 2, &pointers);
+		root = image_fan(&m, is_good ? w.used[0] : BLOCKS - 2, &pointers);
 		image_devices(&m, &root, &mapped, 1, 126, 252);
 		const uint64_t start = cpu_ns();
 		assert_int_equal(

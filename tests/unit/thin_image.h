@@ -295,3 +295,34 @@ static inline void image_devices(struct image *m, const uint64_t *roots, const u
 	free(details);
 	free(values);
 }
+
+/* Inner nodes take the rest of the image; all their pointers name one block.  Returns the root. */
+static inline uint64_t image_fan(struct image *m, uint64_t target, size_t *ret_pointers)
+{
+	const uint32_t max = NODE_MAX(8);
+	static uint64_t keys[252], first[2][4096], nodes[2][4096];
+	static uint8_t values[8 * 252];
+	size_t count = 0, above = 0;
+	uint64_t key = 0;
+
+	for (; m->next + 30 < m->blocks && count < 4096; count++) {
+		first[0][count] = key;
+		for (uint32_t k = 0; k < max; k++, key += 2) {
+			keys[k] = key;
+			put_le(values + 8 * (size_t)k, 8, target);
+		}
+		nodes[0][count] = image_node(m, 1, keys, values, max, 8, max);
+	}
+	*ret_pointers = count * max;
+	for (size_t i = 0; i < count; above++) {
+		uint32_t n = 0;
+
+		first[1][above] = first[0][i];
+		for (; n < max && i < count; n++, i++)
+			put_le(values + 8 * (size_t)n, 8, nodes[0][i]);
+		nodes[1][above] = image_node(m, 1, first[0] + i - n, values, n, 8, max);
+	}
+	for (size_t i = 0; i < above; i++)
+		put_le(values + 8 * i, 8, nodes[1][i]);
+	return image_node(m, 1, first[1], values, (uint32_t)above, 8, max);
+}
