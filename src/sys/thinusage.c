@@ -38,7 +38,7 @@ struct sum {
 
 static unsigned get_ref(const struct usage *u, uint64_t block)
 {
-	return u->refs[block / 4] >> (block % 4 * 2) & 3u;
+	return (unsigned)u->refs[block / 4] >> (block % 4 * 2) & 3u;
 }
 
 static void add_leaf(struct usage *u, const struct thinbtree_node *n, struct sum *s)
