@@ -139,6 +139,6 @@ const struct cfg_key cfg_keys[] = {
 		.def = "128M",
 		.help = "For reading ahead and compressing; about 13M let one core more compress"),
 	KEY_NUM(struct cfg, rate_limit, CFG_BYTES, 0, (int64_t)1 << 40, "0", "1T", .def = "0",
-		.help = "Bytes read and written a second, 0 for no limit"),
+		.help = "Bytes archived a second, before compression; 0 for no limit"),
 	KEY_END,
 };

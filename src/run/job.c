@@ -140,6 +140,7 @@ static int stage_archive(struct job *j, struct err *e)
 		r = frames_new(j->dest_ops->sink(j->writer), j->cfg->zstd_level, &f, e);
 	if (r == 0) {
 		frames_limit(f, 0, (size_t)j->options->cfg->memory);
+		frames_rate(f, (uint64_t)j->options->cfg->rate_limit);
 		r = pack_new(f, &p, e);
 	}
 	if (r == 0)
