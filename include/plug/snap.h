@@ -24,9 +24,10 @@ struct snap {
 	uint64_t size_bytes;
 	char node[64];             /* "/dev/dm-7" while active */
 	bool was_active;           /* the origin was */
+	bool is_used, is_guests;   /* it is open; but its file system is not this host's */
 	struct undo *undo;         /* borrowed: where the id's deletion is armed */
 	uint64_t window_ns;        /* of the whole window, also for one of a group */
-	const char *freeze;        /* "frozen", "crash-consistent", "inactive" */
+	const char *freeze;        /* as in the manifest */
 	struct pool_status status; /* of the pool, after the snapshot */
 	int64_t pool_time;         /* the pool's time counter T at the snapshot; -1: unknown */
 };

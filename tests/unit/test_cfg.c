@@ -147,7 +147,8 @@ static const struct {
 	      "- {name: n, stores: [d], destination: l}\n",
 		"f:5:10: name: 'n' is already used on line 4\n"},
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, containers: ['stat:x']}]\n",
-		"f:3:60: containers: 'stat:x': only 'label:' and 'state:' are known\n"},
+		"f:3:60: containers: 'stat:x': only 'label:', 'state:', 'pod:' and 'namespace:' "
+		"are known\n"},
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, exclude_patterns: [/tmp]}]\n",
 		"f:3:66: exclude_patterns: '/tmp': is relative to the container's '/', drop the "
 		"leading '/'\n"},
