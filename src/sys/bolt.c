@@ -20,6 +20,7 @@
 #define KEY_MAX 32768u
 #define BUDGET_FACTOR 64u
 #define READ_TRIES 20
+#define NEW_TRIES 3
 
 enum { FLAG_BRANCH = 1, FLAG_LEAF = 2, ELEMENT_BUCKET = 1 };
 
@@ -166,8 +167,8 @@ int bolt_read(int fd, const char *name, struct bolt *ret, struct err *e)
 			*ret = b;
 			b = (struct bolt){0};
 		}
-		/* A meta page that was just being written has a wrong checksum. */
-		if (r != -EAGAIN && r != -EBADMSG)
+		/* Both meta pages are wrong only while a new file is being made. */
+		if (r != -EAGAIN && (r != -EBADMSG || i == NEW_TRIES))
 			return r;
 	}
 	return e ? e->code : -EAGAIN;

@@ -134,7 +134,7 @@ is "the engine's configuration too" "$(jq -r .container.config.process.args[0] "
 is "and the image" "$(jq -r .container.image "$(manifest_of web)")" example.org/busybox:1
 is "with its digest" "$(jq -r .container.image_id "$(manifest_of web)")" "$(ctr images ls | awk '/busybox/ { print $3 }')"
 check "the guest's synced file is there" sh -c \
-	"zstd -q -dc '$(archive_of guest)' | tar -xOf - ./synced | grep -q synced"
+	"zstd -q -dc '$(archive_of guest)' | tar -xOf - synced | grep -q synced"
 
 # The same trees, as the live mounts show them; the running containers write to volatile only.
 compare_live() {
@@ -148,7 +148,7 @@ compare_live() {
 	done
 	at_least "$1: web: regular files" "$(tree_count $work/web.got 8)" 330
 	at_least "$1: web: symbolic links" "$(tree_count $work/web.got a)" 13
-	at_least "$1: web: extended attributes" "$(grep -c '=' $work/web.got.xattr)" 14
+	at_least "$1: web: extended attributes" "$(grep -c '=' $work/web.got.xattr)" 9
 }
 compare_live live
 
@@ -216,7 +216,7 @@ head -c 4096 /dev/zero | dd of=$db bs=4096 seek=2 count=1 conv=notrunc status=no
 head -c 12288 /dev/zero | dd of=$db bs=4096 seek=3 count=3 conv=notrunc status=none
 thinark_exits "a database of zeros: ps" 3 --json ps
 check "a database of zeros: which byte" grep -q 'devpool.db: byte [0-9]' $work/stdout
-truncate -s 100 $db
+truncate -s 60 $db
 thinark_exits "a database that is cut: ps" 3 ps
 check "a database that is cut: says so" grep -q 'devpool.db: byte 0: no valid meta page' $work/stderr
 cp $work/saved.db $db
