@@ -85,6 +85,7 @@ static int see_all(struct bolt *b, struct seen *s, struct err *e)
 	return bolt_each(b, &top, see, s, e);
 }
 
+/* The numbers are those of a reader of our own in another language. */
 static void real_databases_are_read(void **state)
 {
 	static const struct {
@@ -95,6 +96,8 @@ static void real_databases_are_read(void **state)
 		{"devpool.db", 12, 2, 39},
 		{"metadata.db", 48, 13, 8},
 		{"meta.db", 146, 53, 65},
+		{"devpool-many.db", 146, 2, 368},
+		{"metadata-many.db", 651, 147, 74},
 	};
 
 	(void)state;
@@ -143,7 +146,8 @@ static int look_up(void *arg, const struct bolt_item *i, struct err *e)
 
 static void every_key_is_found(void **state)
 {
-	static const char *const files[] = {"devpool.db", "metadata.db", "meta.db"};
+	static const char *const files[] = {
+		"devpool.db", "metadata.db", "meta.db", "devpool-many.db", "metadata-many.db"};
 	static const char *const path[] = {"v1", "default", "containers", "web"};
 	size_t total = 0;
 
@@ -159,7 +163,7 @@ static void every_key_is_found(void **state)
 
 		assert_int_equal(bolt_each(&b, &c.in, look_up, &c, &e), 0);
 		total += c.found;
-		if (i < 2)
+		if (strcmp(files[i], "meta.db") != 0)
 			continue;
 		assert_int_equal(bolt_descend(&b, &c.in, path, 4, &in, &e), 1);
 		assert_int_equal(bolt_find(&b, &in, bolt_text("snapshotter"), &item, &e), 1);
@@ -167,7 +171,7 @@ static void every_key_is_found(void **state)
 		assert_int_equal(bolt_find(&b, &c.in, bolt_text(""), &item, &e), 0);
 	}
 	print_message("%zu keys\n", total);
-	assert_true(total >= 200);
+	assert_true(total >= 1000);
 }
 
 /* Any message has to name the file and the byte. */
