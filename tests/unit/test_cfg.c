@@ -56,6 +56,25 @@ static void defaults(void **state)
 	cfg_done(&cfg);
 }
 
+/* One row of the table, yet each engine has a folder of its own. */
+static void default_of_a_type(void **state)
+{
+	static const char text[] =
+		"stores: [{name: d, type: docker}, {name: c, type: containerd}]\n"
+		"destinations: [{name: l, type: directory, path: /b}]\n"
+		"jobs: [{name: n, stores: [c], destination: l, containers: ["
+		"'pod:a-*', 'namespace:k8s.io', 'state:stopped']}]\n";
+	AUTO_STRBUF mistakes = {0};
+	struct cfg cfg = {0};
+
+	(void)state;
+	assert_int_equal(load(text, strlen(text), &cfg, &mistakes), 0);
+	assert_string_equal(cfg_find_store(&cfg, "d")->root, "/var/lib/docker");
+	assert_string_equal(cfg_find_store(&cfg, "c")->root, "/var/lib/containerd");
+	assert_string_equal(cfg_find_store(&cfg, "c")->pool, "");
+	cfg_done(&cfg);
+}
+
 static void sample_is_accepted(void **state)
 {
 	(void)state;
@@ -150,6 +169,8 @@ static const struct {
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, containers: ['stat:x']}]\n",
 		"f:3:60: containers: 'stat:x': only 'label:', 'state:', 'pod:' and 'namespace:' "
 		"are known\n"},
+	{HEAD "jobs: [{name: n, stores: [d], destination: l, containers: ['pod:']}]\n",
+		"f:3:60: containers: 'pod:': 'pod:' and 'namespace:' need a name or a glob\n"},
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, exclude_patterns: [/tmp]}]\n",
 		"f:3:66: exclude_patterns: '/tmp': is relative to the container's '/', drop the "
 		"leading '/'\n"},
@@ -382,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
+		cmocka_unit_test(default_of_a_type),
 		cmocka_unit_test(sample_is_accepted),
 		cmocka_unit_test(ten_mistakes),
 		cmocka_unit_test(wrong_files),
