@@ -50,6 +50,12 @@ int containerd_parse_config(const char *text, size_t len, const char *name,
 	struct containerd_config *ret, struct err *e);
 void containerd_config_done(struct containerd_config *c);
 
+/*
+ * Sets c->name from its id, namespace and labels: NAMESPACE_POD_CONTAINER for Kubernetes, as its
+ * log files have it; else nerdctl's name or the id, behind its namespace unless that is one where
+ * engines keep theirs.
+ */
+int containerd_name(struct container *c, struct err *e);
 /* A namespace's or container's name as containerd allows it: no '/', at most 76 characters. */
 bool containerd_is_id(const char *s);
 /* Is it the database of a pool?  Its length without ".db", else 0. */

@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -426,6 +428,120 @@ static void files_that_are_none(void **state)
 	assert_int_equal(bolt_read(null, "f.db", &b, &e), -EINVAL);
 }
 
+/* -- while it is written to
+ * ------------------------------------------------------------------------ */
+
+#define BUSY_PAGES 8192u
+
+static void put64(uint8_t *at, uint64_t v)
+{
+	for (size_t i = 0; i < 8; i++)
+		at[i] = (uint8_t)(v >> (8 * i));
+}
+
+/* A leaf page with one element, whose value is 16 bytes long. */
+static void leaf(uint8_t page[WRITER_PAGE], uint64_t id, char key, bool is_bucket, uint64_t value)
+{
+	memset(page, 0, WRITER_PAGE);
+	put64(page, id);
+	page[8] = 2;
+	page[10] = 1;
+	page[16] = is_bucket;
+	page[20] = 16;
+	page[24] = 1;
+	page[28] = 16;
+	page[32] = (uint8_t)key;
+	put64(page + 33, value);
+}
+
+/*
+ * Commits as bbolt does: pages that the newest transaction does not have, then the older meta page.
+ * The root's bucket and the number in it lie far apart.
+ */
+static void commit(int fd, uint64_t t)
+{
+	const uint64_t root = 2 + t % 2, below = BUSY_PAGES - 1 - t % 2;
+	uint8_t page[WRITER_PAGE];
+
+	leaf(page, below, 't', false, t);
+	assert_int_equal(pwrite(fd, page, 500, (off_t)(below * WRITER_PAGE)), 500);
+	assert_int_equal(
+		pwrite(fd, page + 500, WRITER_PAGE - 500, (off_t)(below * WRITER_PAGE) + 500),
+		WRITER_PAGE - 500);
+	leaf(page, root, 'b', true, below);
+	assert_int_equal(pwrite(fd, page, WRITER_PAGE, (off_t)(root * WRITER_PAGE)), WRITER_PAGE);
+	memset(page, 0, WRITER_PAGE);
+	put64(page, t % 2);
+	page[8] = 4;
+	put64(page + 16, 0xED0CDAED | 2ull << 32);
+	put64(page + 24, WRITER_PAGE);
+	put64(page + 32, root);
+	put64(page + 56, BUSY_PAGES);
+	put64(page + 64, t);
+	writer_seal(page);
+	assert_int_equal(pwrite(fd, page, WRITER_PAGE, (off_t)(t % 2 * WRITER_PAGE)), WRITER_PAGE);
+}
+
+static _Noreturn void write_for_ever(int fd)
+{
+	(void)alarm(60);
+	for (uint64_t t = 3;; t++) {
+		commit(fd, t);
+		if (t % 4 == 0)
+			(void)usleep((useconds_t)(t * 7919 % 10000));
+	}
+}
+
+static void a_copy_is_of_one_transaction(void **state)
+{
+	static const char *const path[] = {"b"};
+	char file[] = "/tmp/test-bolt-XXXXXX";
+	AUTO_CLOSE int fd = mkstemp(file);
+	size_t good = 0, busy = 0, transactions = 0;
+	uint64_t last = 0;
+
+	(void)state;
+	assert_true(fd >= 0);
+	AUTO_CLOSE int reader = open(file, O_RDONLY);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(ftruncate(fd, (off_t)BUSY_PAGES * WRITER_PAGE), 0);
+	commit(fd, 1);
+	commit(fd, 2);
+	pid_t writer = fork();
+	assert_true(writer >= 0);
+	if (writer == 0)
+		write_for_ever(fd);
+	for (size_t i = 0; i < 400 && good < 200; i++) {
+		AUTO_BOLT b = {0};
+		struct err e = {0};
+		struct bolt_bucket top, in;
+		struct bolt_item item;
+		uint64_t got = 0;
+		int r = bolt_read(reader, "f.db", &b, &e);
+
+		if (r == -EAGAIN) {
+			busy++;
+			continue;
+		}
+		assert_int_equal(r, 0);
+		top = bolt_top(&b);
+		assert_int_equal(bolt_descend(&b, &top, path, 1, &in, &e), 1);
+		if (bolt_find(&b, &in, bolt_text("t"), &item, &e) != 1)
+			fail_msg("%s", e.text);
+		memcpy(&got, item.value.data, 8);
+		assert_int_equal(got, b.transaction);
+		transactions += got != last;
+		last = got;
+		good++;
+	}
+	assert_int_equal(kill(writer, SIGKILL), 0);
+	assert_int_equal(waitpid(writer, NULL, 0), writer);
+	print_message(
+		"%zu copies of %zu transactions, %zu times too busy\n", good, transactions, busy);
+	assert_true(good >= 200);
+	assert_true(transactions >= 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +554,7 @@ int main(void)
 		cmocka_unit_test(hostile_pages),
 		cmocka_unit_test(cycles_end),
 		cmocka_unit_test(files_that_are_none),
+		cmocka_unit_test(a_copy_is_of_one_transaction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

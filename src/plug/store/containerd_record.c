@@ -8,12 +8,10 @@
 #include "json.h"
 #include "scope.h"
 
-#define ID_LEN_MAX 76
 #define THIN_ID_MAX 0xFFFFFF
 #define SIZE_MAX_BYTES (1ll << 60) /* keeps sums of sizes far from overflowing */
-#define DM_NAME_MAX 127
 #define LABELS_MAX 1024
-#define POD "io.kubernetes.pod."
+#define SHOWN_MAX 80 /* bytes of a name that is none */
 
 struct lister {
 	struct containerd_db *db;
@@ -50,28 +48,6 @@ static int copy(const char *s, char **ret, struct err *e)
 	return *ret ? 0 : no_memory(e);
 }
 
-bool containerd_is_id(const char *s)
-{
-	const char *p = s;
-
-	/* Letters and digits, with single '.', '_' or '-' between them. */
-	for (; *p; p++)
-		if (!isalnum((unsigned char)*p) &&
-			(p == s || !strchr("._-", *p) || !isalnum((unsigned char)p[1])))
-			return false;
-	return p > s && p - s <= ID_LEN_MAX;
-}
-
-size_t containerd_pool_db(const char *file)
-{
-	size_t len = strlen(file);
-
-	if (len <= 3 || strcmp(file + len - 3, ".db") != 0 || file[0] == '.' ||
-		strcmp(file, "metadata.db") == 0 || len - 3 > DM_NAME_MAX)
-		return 0;
-	return len - 3;
-}
-
 /* Any bytes as text; a NUL would cut it. */
 static int text(struct bolt_bytes b, const char *what, char **ret, struct err *e)
 {
@@ -84,9 +60,10 @@ static int text(struct bolt_bytes b, const char *what, char **ret, struct err *e
 /* What the user reads even where the bytes are hostile: those no id has are shown as '_'. */
 static int safe_text(struct bolt_bytes b, char **ret, struct err *e)
 {
-	char *s = *ret = calloc(1, b.len + 1);
+	const size_t len = b.len < SHOWN_MAX ? b.len : SHOWN_MAX;
+	char *s = *ret = calloc(1, len + 1);
 
-	for (size_t i = 0; s && i < b.len; i++)
+	for (size_t i = 0; s && i < len; i++)
 		s[i] = isalnum(b.data[i]) || (i && strchr("._-", b.data[i]) && b.data[i])
 			       ? (char)b.data[i]
 			       : '_';
@@ -384,43 +361,6 @@ static int fill_device(struct lister *l, const struct record *r, struct containe
 	return find_device(l, c, e);
 }
 
-/* Characters of Kubernetes' names, none of which is '_'. */
-static bool is_kube_name(const char *s)
-{
-	return s && isalnum((unsigned char)*s) && strlen(s) <= 253 &&
-	       !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")];
-}
-
-/*
- * NAMESPACE_POD_CONTAINER for Kubernetes, as its log files have it; else nerdctl's name or the id,
- * behind its namespace unless that is one where engines keep theirs.
- */
-static int fill_name(const struct lister *l, struct container *c, struct err *e)
-{
-	static const char *const plain[] = {"default", "k8s.io", "moby"};
-	const char *space = container_label(c, POD "namespace");
-	const char *pod = container_label(c, POD "name");
-	const char *own = container_label(c, "io.kubernetes.container.name");
-	const char *name = container_label(c, "nerdctl/name");
-	bool is_plain = false;
-	int r;
-
-	if (!name || !containerd_is_id(name))
-		name = c->id;
-	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
-		is_plain |= strcmp(l->ns, plain[i]) == 0;
-	if (is_kube_name(space) && is_kube_name(pod) && is_kube_name(own))
-		r = asprintf(&c->name, "%s_%s_%s", space, pod, own);
-	else if (is_plain)
-		r = asprintf(&c->name, "%s", name);
-	else
-		r = asprintf(&c->name, "%s_%s", l->ns, name);
-	if (r >= 0)
-		return 0;
-	c->name = NULL;
-	return no_memory(e);
-}
-
 /* A failure of the container becomes its problem; only running out of memory is passed on. */
 static int problem(struct container *c, int ret, struct err *e)
 {
@@ -470,7 +410,7 @@ static int fill(struct lister *l, struct record *r, struct container *c, struct 
 		ret = fill_spec(l, r, c, e);
 	if (ret == 0)
 		ret = problem(c, fill_device(l, r, c, e), e);
-	return ret < 0 ? ret : fill_name(l, c, e);
+	return ret < 0 ? ret : containerd_name(c, e);
 }
 
 static bool is_sandbox(const struct container *c)
