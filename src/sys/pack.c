@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "str.h"
 
 #define BUFFER (1u << 20)
+#define ZEROS (1u << 30)   /* given for a hole at once: a file may be a hole of petabytes */
 #define SPARSE_MAX 65536   /* data extents kept of one file; what is behind is stored as data */
 #define READ_ERRORS_MAX 16 /* of one file; a dying disk takes seconds for each */
 
@@ -84,7 +86,10 @@ int pack_new(struct frames *to, struct pack **ret, struct err *e)
 	p->raw = new_writer(p, "pax:xattrheader=SCHILY,pax:hdrcharset=BINARY");
 	p->entry = archive_entry_new();
 	p->buffer = malloc(BUFFER);
-	p->zeros = calloc(1, BUFFER);
+	/* Costs memory only where it is read, and the writer does not look into holes. */
+	p->zeros = mmap(NULL, ZEROS, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p->zeros == MAP_FAILED)
+		p->zeros = NULL;
 	p->map = calloc(SPARSE_MAX, sizeof(*p->map));
 	if (!p->utf8 || !p->raw || !p->entry || !p->buffer || !p->zeros || !p->map) {
 		pack_free(p);
@@ -257,7 +262,8 @@ static int content(
 	while (at < size) {
 		bool data = i < p->map_len && at >= p->map[i].at;
 		off_t end = data ? p->map[i].end : i < p->map_len ? p->map[i].at : size;
-		size_t want = end - at < BUFFER ? (size_t)(end - at) : BUFFER;
+		const size_t most = data ? BUFFER : ZEROS;
+		size_t want = (size_t)end - (size_t)at < most ? (size_t)(end - at) : most;
 		int rc = stop_check(p->e);
 
 		if (rc < 0)
@@ -412,6 +418,7 @@ void pack_free(struct pack *p)
 	pack_links_done(&p->links);
 	free(p->map);
 	free(p->buffer);
-	free(p->zeros);
+	if (p->zeros)
+		(void)munmap(p->zeros, ZEROS);
 	free(p);
 }
