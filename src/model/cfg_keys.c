@@ -8,6 +8,7 @@
 
 static const char *const store_types[] = {"docker", "containerd", "tree", NULL};
 static const char *const rooted[] = {"docker", "containerd", NULL};
+static const char *const pausing[] = {"docker", NULL};
 static const char *const listed[] = {"tree", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
@@ -37,7 +38,7 @@ const struct cfg_key cfg_store_keys[] = {
 		.help = "Data folder of the engine, which may run or be stopped"),
 	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
 		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
-	KEY_STR(struct cfg_store, socket, .only = rooted, .def = "/var/run/docker.sock",
+	KEY_STR(struct cfg_store, socket, .only = pausing, .def = "/var/run/docker.sock",
 		.check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Socket of the engine, used for consistency: pause only"),
 	KEY_MAPS(struct cfg_store, "trees", trees, tree_count, struct cfg_tree, cfg_tree_keys,

@@ -57,6 +57,14 @@ static int enter(struct round *r, struct job *j, struct err *e)
 		return err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", r->ended);
 	if (c->problem)
 		return err_set(e, ERR_STORE, -EINVAL, "%s", c->problem);
+	if (strcmp(r->cfg->consistency, "pause") == 0) {
+		const struct cfg_store *store = cfg_find_store(r->o->cfg, c->store);
+
+		if (!store->socket)
+			return err_set(e, ERR_STORE, -ENOTSUP,
+				"store '%s' of type '%s' cannot pause (consistency: pause)",
+				store->name, store->type);
+	}
 	if (r->held) {
 		*e = r->held_why;
 		return r->held;

@@ -97,7 +97,7 @@ bool fault(enum op kind)
 	if (!is_counted())
 		return false;
 	world->late = false;
-	const unsigned n = ++world->ops;
+	const unsigned n = __atomic_add_fetch(&world->ops, 1, __ATOMIC_SEQ_CST);
 	const bool in_child = getpid() != world->main_pid;
 	const bool hit = world->mode != FAULT_NONE && n == world->fail_at;
 
@@ -213,6 +213,8 @@ WRAP(long, syscall, long number, ...)
 	for (int i = 0; i < 4; i++)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
+	if (number == SYS_getdents64)
+		return fault(OP_READ) ? -1 : __real_syscall(number, a[0], a[1], a[2], a[3]);
 	if (number != SYS_openat2)
 		return 0;
 	return fault(OP_OPEN) ? -1 : late_fd((int)__real_syscall(number, a[0], a[1], a[2], a[3]));
