@@ -251,6 +251,12 @@ int model_ioctl(int fd, unsigned long what, void *arg)
 
 		r = d ? 0 : -ENXIO;
 		io->flags = d && d->suspended ? DM_SUSPEND_FLAG : 0;
+	} else if (what == LOOP_CONFIGURE) {
+		r = -EINVAL; /* a kernel that takes two steps */
+	} else if (what == LOOP_GET_STATUS64) {
+		r = -ENXIO; /* it has gone with the process that attached it */
+	} else if (what == FS_IOC_GETVERSION) {
+		r = -ENOTTY;
 	} else if (what != BLKFLSBUF && what != LOOP_SET_FD && what != LOOP_SET_STATUS64 &&
 		   what != LOOP_CLR_FD) {
 		violation("ioctl %lx", what);
