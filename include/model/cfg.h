@@ -42,13 +42,15 @@ struct cfg_job {
 	struct cfg_strings exclude_containers; /* patterns */
 	char *destination;                     /* name of a destination; exists */
 	char *archive_name_format;
-	char *compression;                   /* as written: "zstd,3" */
-	int zstd_level;                      /* parsed from compression: 1..19 */
-	struct cfg_strings exclude_patterns; /* relative to the container's '/', see walk.h */
-	char *consistency;                   /* "freeze" or "pause" */
-	int64_t group;                       /* 1: one instant for all containers of the job */
-	int64_t archive_timeout;             /* seconds for one container's archive */
-	char *on_pool_limit;                 /* "continue" or "stop" */
+	char *compression;                     /* as written: "zstd,3" */
+	int zstd_level;                        /* parsed from compression: 1..19 */
+	struct cfg_strings exclude_patterns;   /* relative to the container's '/', see walk.h */
+	int64_t exclude_caches;                /* 1: leave out folders with a CACHEDIR.TAG */
+	struct cfg_strings exclude_if_present; /* names; folders that hold one are left out */
+	char *consistency;                     /* "freeze" or "pause" */
+	int64_t group;                         /* 1: one instant for all containers of the job */
+	int64_t archive_timeout;               /* seconds for one container's archive */
+	char *on_pool_limit;                   /* "continue" or "stop" */
 };
 
 /* A program run before or after a job or a container. */
@@ -73,6 +75,7 @@ struct cfg {
 	int64_t lock_wait;                                  /* seconds */
 	int64_t nice;                                       /* 0..19 */
 	char *io_class;                                     /* "best-effort" or "idle" */
+	int64_t memory;                                     /* bytes for the archive stage */
 	int64_t rate_limit;                                 /* bytes a second; 0: none */
 };
 

@@ -84,7 +84,8 @@ struct cfg_key {
 		.name = NULL                                                                       \
 	}
 
-#define CFG_KEYS_MAX 32 /* rows of one table */
+#define CFG_TYPE "{type}" /* at the end of a default: the type of the map */
+#define CFG_KEYS_MAX 32   /* rows of one table */
 
 extern const struct cfg_key cfg_keys[]; /* the top level of the file */
 extern const struct cfg_key cfg_tree_keys[];
@@ -106,4 +107,4 @@ int cfg_num_parse(
 const char *cfg_num_pattern(enum cfg_unit unit);
 
 cfg_check_fn cfg_check_name, cfg_check_path, cfg_check_match, cfg_check_exclude,
-	cfg_check_compression;
+	cfg_check_file_name, cfg_check_compression;

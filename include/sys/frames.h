@@ -23,12 +23,24 @@ struct frame_info {
 
 struct frames;
 
-/* Levels 1..19.  The sink must outlive it.  Caller frees with frames_free. */
+/*
+ * Levels 1..19.  The sink must outlive it; it is called from a thread of ours, one call at a time,
+ * until frames_end_data or frames_finish returns.  Caller frees with frames_free.
+ */
 int frames_new(struct sink *to, int level, struct frames **ret, struct err *e);
+/*
+ * Before the first write: threads that compress (0: one a core) and bytes of memory (budget.h; 0:
+ * the default), which limits the threads as well.  The bytes written do not depend on either.
+ * Errors of the threads come back from a later call.
+ */
+void frames_limit(struct frames *f, unsigned workers, size_t memory);
+/* At most so many bytes go in a second; 0: no limit. */
+void frames_rate(struct frames *f, uint64_t bytes_per_s);
 int frames_write(struct frames *f, const void *data, size_t len, struct err *e);
 /* A good place to cut: ends the frame when it is at least FRAMES_CUT long (member boundaries). */
 int frames_boundary(struct frames *f, struct err *e);
-/* Ends the last frame of the tar; after that frames_info knows them all. */
+/* Ends the last frame of the tar and waits until all are written; after that frames_info knows them
+ * all. */
 int frames_end_data(struct frames *f, struct err *e);
 /* The i-th frame of the tar, NULL behind the last. */
 const struct frame_info *frames_info(const struct frames *f, size_t i);

@@ -18,9 +18,9 @@ int index_build_new(struct frames *to, struct index_build **ret, struct err *e);
 void index_build_begin(struct index_build *b, const struct pack_entry *entry, const char *first);
 /* Attributes in byte order of their names. */
 void index_build_xattr(struct index_build *b, const char *name, const void *value, size_t len);
-/* The header is written; is_sparse: the content comes as extents. */
-void index_build_data(struct index_build *b, bool is_sparse);
-/* Of a file with holes: bytes at..at+len follow. */
+/* The header is written; data: its content follows, NULL: none. */
+void index_build_data(struct index_build *b, const struct pack_data *data);
+/* Where data->sha256 is not known.  Of a file with holes: bytes at..at+len follow. */
 void index_build_extent(struct index_build *b, uint64_t at, uint64_t len);
 void index_build_content(struct index_build *b, const void *data, size_t len);
 /* The entry is written; is_whole: all of its content could be read. */

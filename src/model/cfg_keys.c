@@ -6,8 +6,8 @@
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 #define PATH_PATTERN "^/"
 
-static const char *const store_types[] = {"docker", "tree", NULL};
-static const char *const rooted[] = {"docker", NULL};
+static const char *const store_types[] = {"docker", "containerd", "tree", NULL};
+static const char *const rooted[] = {"docker", "containerd", NULL};
 static const char *const listed[] = {"tree", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
@@ -32,7 +32,7 @@ const struct cfg_key cfg_store_keys[] = {
 		.help = "Name of the store, used by jobs"),
 	KEY_ENUM(struct cfg_store, type, store_types, .required = true, .sample = "docker",
 		.help = "Kind of container engine"),
-	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/docker",
+	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/" CFG_TYPE,
 		.sample = "/var/lib/docker", .check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
 	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
@@ -66,7 +66,7 @@ const struct cfg_key cfg_job_keys[] = {
 		.help = "Names of the stores whose containers are archived"),
 	KEY_LIST(struct cfg_job, containers, .filled = true, .def = "[\"*\"]", .sample = "[\"*\"]",
 		.check = cfg_check_match,
-		.help = "Name, id prefix, glob, label:KEY, label:KEY=VALUE or state:STATE"),
+		.help = "Name, id prefix, glob, label:KEY[=VALUE], state:, pod: or namespace:"),
 	KEY_LIST(struct cfg_job, exclude_containers, .def = "[]", .check = cfg_check_match,
 		.sample = "[\"*-tmp\", \"label:backup=off\"]",
 		.help = "Containers left out, written as in containers"),
@@ -81,6 +81,11 @@ const struct cfg_key cfg_job_keys[] = {
 	KEY_LIST(struct cfg_job, exclude_patterns, .def = "[]", .check = cfg_check_exclude,
 		.sample = "[\"tmp/**\", \"var/cache/**\"]",
 		.help = "Files left out, relative to the root folder of the container"),
+	KEY_BOOL(struct cfg_job, exclude_caches, .def = "false",
+		.help = "Leave out folders with a CACHEDIR.TAG file that has the signature"),
+	KEY_LIST(struct cfg_job, exclude_if_present, .def = "[]", .check = cfg_check_file_name,
+		.sample = "[.nobackup]", .rare = true,
+		.help = "Leave out folders that hold a file of one of these names"),
 	KEY_ENUM(struct cfg_job, consistency, consistencies, .def = "freeze",
 		.help = "Freeze the file system, or pause the processes as well, at the snapshot"),
 	KEY_BOOL(struct cfg_job, group, .def = "false",
@@ -130,7 +135,10 @@ const struct cfg_key cfg_keys[] = {
 		.help = "Niceness of the processor and, from it, of the disk"),
 	KEY_ENUM(struct cfg, io_class, io_classes, .def = "best-effort",
 		.help = "Idle reads only when nobody else does; a busy disk may starve it"),
+	KEY_NUM(struct cfg, memory, CFG_BYTES, 32 << 20, (int64_t)1 << 40, "32M", "1T",
+		.def = "128M",
+		.help = "For reading ahead and compressing; about 13M let one core more compress"),
 	KEY_NUM(struct cfg, rate_limit, CFG_BYTES, 0, (int64_t)1 << 40, "0", "1T", .def = "0",
-		.help = "Bytes read and written a second, 0 for no limit"),
+		.help = "Bytes archived a second, before compression; 0 for no limit"),
 	KEY_END,
 };

@@ -95,6 +95,9 @@ static int undo_writer(void *arg, struct err *e)
 static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
 {
 	const struct walk_options o = {.exclude = &j->cfg->exclude_patterns,
+		.exclude_caches = j->cfg->exclude_caches,
+		.exclude_if_present = &j->cfg->exclude_if_present,
+		.memory = (size_t)j->options->cfg->memory,
 		.progress = report_progress,
 		.progress_arg = j};
 	int r = walk_tree(j->root, &o, p, &j->trouble, e);
@@ -113,6 +116,19 @@ static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e
 	return 0;
 }
 
+/* What the kernel says of the snapshot's file system meanwhile; of a folder's nobody can tell. */
+static int watched_stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
+{
+	struct damage damage;
+
+	if (j->container->volume != VOLUME_THIN)
+		return stream(j, f, p, e);
+	damage_begin(&damage, j->snap.node, VIEW_DIR);
+	int r = stream(j, f, p, e);
+	damage_end(&damage, &j->trouble);
+	return r;
+}
+
 static int stage_archive(struct job *j, struct err *e)
 {
 	struct frames *f = NULL;
@@ -122,18 +138,13 @@ static int stage_archive(struct job *j, struct err *e)
 	int r = j->dest_ops->begin(j->dest, j->name, &j->writer, e);
 	if (r == 0)
 		r = frames_new(j->dest_ops->sink(j->writer), j->cfg->zstd_level, &f, e);
-	if (r == 0)
-		r = pack_new(f, &p, e);
 	if (r == 0) {
-		struct damage damage;
-		const bool is_ours = j->container->volume == VOLUME_THIN;
-
-		if (is_ours)
-			damage_begin(&damage, j->snap.node, VIEW_DIR);
-		r = stream(j, f, p, e);
-		if (is_ours)
-			damage_end(&damage, &j->trouble);
+		frames_limit(f, 0, (size_t)j->options->cfg->memory);
+		frames_rate(f, (uint64_t)j->options->cfg->rate_limit);
+		r = pack_new(f, &p, e);
 	}
+	if (r == 0)
+		r = watched_stream(j, f, p, e);
 	pack_free(p);
 	frames_free(f);
 	return r;

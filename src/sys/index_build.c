@@ -3,20 +3,13 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "index.h"
 #include "scope.h"
-
-#define EXTENTS 128 /* asked for at a time */
-/* Flags that say where a block will be is not settled yet. */
-#define UNSETTLED (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC)
 
 struct index_build {
 	struct frames *to;
@@ -25,11 +18,8 @@ struct index_build {
 	struct digest *content, *xattrs;
 	struct index_entry entry; /* at hand; its texts are borrowed until its end */
 	int rc;
-	struct err e; /* of the first failure */
-	struct {
-		struct fiemap head;
-		struct fiemap_extent extents[EXTENTS];
-	} map;
+	struct err e;   /* of the first failure */
+	bool is_hashed; /* the reader did it: entry.content is set */
 };
 
 int index_build_new(struct frames *to, struct index_build **ret, struct err *e)
@@ -69,48 +59,10 @@ static void end_hash(struct index_build *b, struct digest *d, unsigned char out[
 		b->rc = digest_next(d, out, &b->e);
 }
 
-/* Where the file's blocks lie; left out when the file system does not say or has not decided. */
-static void find_extents(struct index_build *b, int fd)
-{
-	unsigned char sum[DIGEST_LEN];
-	uint64_t at = 0;
-	bool settled = true, last = false;
-
-	while (!last && settled) {
-		b->map.head = (struct fiemap){.fm_start = at,
-			.fm_length = FIEMAP_MAX_OFFSET - at,
-			.fm_extent_count = EXTENTS};
-		if (ioctl(fd, FS_IOC_FIEMAP, &b->map) < 0) {
-			settled = false;
-			break;
-		}
-		const uint32_t n = b->map.head.fm_mapped_extents;
-		last = n == 0;
-		for (uint32_t i = 0; i < n && i < EXTENTS; i++) {
-			const struct fiemap_extent *x = &b->map.extents[i];
-
-			hash_number(b, b->content, x->fe_logical);
-			hash_number(b, b->content, x->fe_physical);
-			hash_number(b, b->content, x->fe_length);
-			settled &= !(x->fe_flags & UNSETTLED);
-			last |= (x->fe_flags & FIEMAP_EXTENT_LAST) != 0;
-			if (x->fe_logical + x->fe_length <= at)
-				last = true; /* a map that does not move on */
-			at = x->fe_logical + x->fe_length;
-		}
-	}
-	end_hash(b, b->content, sum);
-	if (!settled)
-		return;
-	memcpy(b->entry.extents, sum, sizeof(b->entry.extents));
-	b->entry.has |= INDEX_EXTENTS;
-}
-
 void index_build_begin(struct index_build *b, const struct pack_entry *entry, const char *first)
 {
 	const struct stat *st = entry->st;
 	bool is_dev = S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
-	int generation;
 
 	b->entry = (struct index_entry){.mode = st->st_mode,
 		.uid = st->st_uid,
@@ -128,12 +80,16 @@ void index_build_begin(struct index_build *b, const struct pack_entry *entry, co
 		b->entry.has |= INDEX_HARDLINK;
 	else if (entry->symlink)
 		b->entry.has |= INDEX_SYMLINK;
+	b->is_hashed = false;
+	const struct pack_data *d = entry->data;
 	if (!S_ISREG(st->st_mode) || first)
 		return;
-	if (st->st_blocks)
-		find_extents(b, entry->content_fd);
-	if (ioctl(entry->content_fd, FS_IOC_GETVERSION, &generation) == 0) {
-		b->entry.generation = (uint32_t)generation;
+	if (d->extents) {
+		memcpy(b->entry.extents, d->extents, sizeof(b->entry.extents));
+		b->entry.has |= INDEX_EXTENTS;
+	}
+	if (d->has_generation) {
+		b->entry.generation = d->generation;
 		b->entry.has |= INDEX_GENERATION;
 	}
 }
@@ -147,11 +103,15 @@ void index_build_xattr(struct index_build *b, const char *name, const void *valu
 	hash(b, b->xattrs, value, len);
 }
 
-void index_build_data(struct index_build *b, bool is_sparse)
+void index_build_data(struct index_build *b, const struct pack_data *data)
 {
 	b->entry.data = frames_bytes_in(b->to);
-	if (S_ISREG(b->entry.mode) && !(b->entry.has & INDEX_HARDLINK))
-		b->entry.has |= INDEX_CONTENT | (is_sparse ? INDEX_SPARSE : 0u);
+	if (!data)
+		return;
+	b->entry.has |= INDEX_CONTENT | (data->is_sparse ? INDEX_SPARSE : 0u);
+	b->is_hashed = data->sha256 != NULL;
+	if (b->is_hashed)
+		memcpy(b->entry.content, data->sha256, sizeof(b->entry.content));
 }
 
 void index_build_extent(struct index_build *b, uint64_t at, uint64_t len)
@@ -179,7 +139,7 @@ int index_build_end(struct index_build *b, bool is_whole, struct err *e)
 	struct index_entry *x = &b->entry;
 
 	x->end = frames_bytes_in(b->to);
-	if (x->has & INDEX_CONTENT)
+	if ((x->has & INDEX_CONTENT) && !b->is_hashed)
 		end_hash(b, b->content, x->content);
 	if (x->has & INDEX_XATTRS)
 		end_hash(b, b->xattrs, x->xattrs);

@@ -315,18 +315,11 @@ static bool take_kind(const json_t *j, struct ledger_entry *x)
 	return false;
 }
 
-static int load(int dir, const char *name, struct ledger_entry *x, struct err *e)
+static int fill(const json_t *j, const char *name, struct ledger_entry *x, struct err *e)
 {
-	AUTO_JSON *j = NULL;
-	char boot[40];
-	int r = json_read_at(dir, name, 1 << 16, &j, e);
-
-	if (r < 0) {
-		if (e)
-			e->kind = ERR_LEFTOVER;
-		return err_add(e, "ledger");
-	}
 	const char *written = json_str(j, "boot_id");
+	char boot[40];
+
 	*x = (struct ledger_entry){0};
 	if (!take_kind(j, x))
 		return err_set(e, ERR_LEFTOVER, -EBADMSG, "ledger: %s: not a valid entry", name);
@@ -334,6 +327,27 @@ static int load(int dir, const char *name, struct ledger_entry *x, struct err *e
 	boot_id(boot);
 	x->is_this_boot = written && *boot && strcmp(written, boot) == 0;
 	return 0;
+}
+
+int ledger_parse(
+	const char *text, size_t len, const char *name, struct ledger_entry *ret, struct err *e)
+{
+	AUTO_JSON *j = NULL;
+	int r = json_parse_object(text, len, name, &j, e);
+
+	return r < 0 ? r : fill(j, name, ret, e);
+}
+
+static int load(int dir, const char *name, struct ledger_entry *x, struct err *e)
+{
+	AUTO_JSON *j = NULL;
+	int r = json_read_at(dir, name, 1 << 16, &j, e);
+
+	if (r == 0)
+		return fill(j, name, x, e);
+	if (e)
+		e->kind = ERR_LEFTOVER;
+	return err_add(e, "ledger");
 }
 
 /* What a killed store left; one that is being written is locked. */

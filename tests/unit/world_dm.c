@@ -255,8 +255,8 @@ int model_ioctl(int fd, unsigned long what, void *arg)
 		r = -EINVAL; /* a kernel that takes two steps */
 	} else if (what == LOOP_GET_STATUS64) {
 		r = -ENXIO; /* it has gone with the process that attached it */
-	} else if (what == FS_IOC_GETVERSION) {
-		r = -ENOTTY;
+	} else if (_IOC_TYPE(what) == 'f' || _IOC_TYPE(what) == 'v') {
+		r = -ENOTTY; /* a query of a file: as tmpfs answers */
 	} else if (what != BLKFLSBUF && what != LOOP_SET_FD && what != LOOP_SET_STATUS64 &&
 		   what != LOOP_CLR_FD) {
 		violation("ioctl %lx", what);

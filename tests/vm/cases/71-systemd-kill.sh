@@ -112,7 +112,7 @@ trials() {
 }
 
 leak_check_begin
-pool_writes_take 700
+pool_writes_take 150
 trials time-out 2
 trials stop 1
 pool_writes_take 60
