@@ -9,6 +9,7 @@
 
 #include "cfg.h"
 #include "err.h"
+#include "ledger.h"
 #include "sink.h"
 #include "str.h"
 
@@ -46,6 +47,11 @@ struct dest_ops {
 	int (*list)(const struct cfg_dest *cfg, struct dest_list *ret, struct err *e);
 	/* Opens the sealed archive of that name for reading, anywhere in it. */
 	int (*open)(const struct cfg_dest *cfg, const char *name, int *ret_fd, struct err *e);
+	/*
+	 * Finishes or removes the unfinished archive that a ledger entry names: it comes into being
+	 * as a whole if only its manifest was not published yet, else nothing of it stays.
+	 */
+	int (*settle)(const struct ledger_entry *entry, struct err *e);
 	/* Removes unfinished files that no run is writing (the caller holds the lock). Returns
 	 * count or error. */
 	int (*sweep)(const struct cfg_dest *cfg, struct err *e);

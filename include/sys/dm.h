@@ -49,6 +49,11 @@ int dmdev_message(const char *name, const char *message, struct err *e);
  */
 int dmdev_create(const char *name, const char *uuid, const struct dmdev_target *t, bool read_only,
 	bool is_private, struct dmdev_info *ret, struct err *e);
+/*
+ * Would the kernel take this table?  CREATE, RELOAD, REMOVE: the device never becomes active.  The
+ * result of RELOAD; a device of that name, left by a probe that died, is removed before.
+ */
+int dmdev_probe(const char *name, const struct dmdev_target *t, struct err *e);
 /* Missing is success.  Busy is retried for 2 s, then a deferred removal; then -EBUSY while it
  * exists. */
 int dmdev_remove(const char *name, struct err *e);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ledger: one fsynced file for each snapshot, written before it exists and removed when it is
- * gone.  /var/lib/thinark/ledger/POOL_ID.json:
- *   {"version":1,"kind":"snapshot","pool":NAME,"thin_id":N,"origin_id":N,"device":NAME,
- *    "origins":[NAME...],"pause_socket":PATH,"pause_id":ID,"boot_id":UUID,"pid":N,"time":RFC3339}
- * (pause_* only while a container is paused or about to be) or, for a pool assembled by us,
- * POOL.pool.json with kind "pool".
+ * The ledger: one fsynced file for each thing that outlives a process, written before it exists and
+ * removed when it is gone.  Below /var/lib/thinark/ledger, or $THINARK_STATE_DIR/ledger:
+ *   POOL_ID.json         a snapshot: its pool, ids, device, origins that may be suspended, and the
+ *                        container that is paused or about to be
+ *   POOL.pool.json       a pool assembled by us
+ *   TAG.archive.json     an unfinished archive: its destination, name and temporary files
+ *   loopN.loop.json      a loop device that is not yet set to vanish with its last user
+ * Every entry tells version, kind, boot_id, pid and time, and what its kind needs.
  */
 #pragma once
 
@@ -19,17 +21,38 @@
 
 #define LEDGER_STATE_DIR "/var/lib/thinark"
 
+/* In the order in which they are undone. */
+enum ledger_kind { LEDGER_SNAPSHOT, LEDGER_POOL, LEDGER_LOOP, LEDGER_ARCHIVE, LEDGER_KINDS };
+
 struct ledger_entry {
-	char file[320]; /* name in the ledger folder; set by the functions below */
-	bool is_pool;
-	char pool[DM_NAME_MAX], device[DM_NAME_MAX];
+	enum ledger_kind kind;
+	char file[320];         /* name in the ledger folder; set by ledger_write and ledger_each */
+	char pool[DM_NAME_MAX]; /* snapshot, pool, loop */
+	/* snapshot */
+	char device[DM_NAME_MAX];
 	uint32_t thin_id, origin_id;
 	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
 	int origin_count;
 	char pause_socket[ENGINE_SOCKET_CAP], pause_id[ENGINE_ID_CAP]; /* empty: not paused */
-	bool is_this_boot;                                             /* read only */
+	/* loop: its number, and device and inode of its backing file (its path changes with mounts)
+	 */
+	uint32_t loop;
+	uint64_t backing_dev, backing_ino;
+	/* loop: the backing file, for people; archive: folder of the destination */
+	char path[4096];
+	/* archive */
+	char type[32];     /* of the destination */
+	char name[1024];   /* of the archive, below path */
+	char tag[17];      /* of its temporary files, 16 hexadecimal digits */
+	uint32_t kept;     /* length of the part of name's folder that was there before */
+	bool is_this_boot; /* read only */
 };
 
+/*
+ * Users who are not root have none: they archive folders, and what they leave is unfinished files,
+ * which the next run to the same destination removes.
+ */
+bool ledger_is_kept(void);
 /* 1 if there is an entry for this pool and id, which still names something; sets file. */
 int ledger_has(struct ledger_entry *entry, struct err *e);
 /* Written, fsynced, folder fsynced before it returns. */
@@ -40,8 +63,8 @@ int ledger_remove(const struct ledger_entry *entry, struct err *e);
 int ledger_parse(
 	const char *text, size_t len, const char *name, struct ledger_entry *ret, struct err *e);
 /*
- * Snapshots first, then pools.  An unreadable entry fails with kind ERR_LEFTOVER and names the
- * file, after all others were visited; so does a failing fn.
+ * All entries, by kind; removes what a killed ledger_write left.  An unreadable entry fails with
+ * kind ERR_LEFTOVER and names the file, after all others were visited; so does a failing fn.
  */
 typedef int ledger_fn(void *arg, struct ledger_entry *entry, struct err *e);
 int ledger_each(ledger_fn *fn, void *arg, struct err *e);

@@ -11,6 +11,7 @@
 #include "container.h"
 #include "dm.h"
 #include "err.h"
+#include "ledger.h"
 
 enum pool_mode { POOL_RW, POOL_RO, POOL_OUT_OF_DATA, POOL_FAIL };
 
@@ -52,6 +53,8 @@ int pool_find(const struct pool_ref *ref, struct pool *ret, struct err *e);
  * Refuses damaged metadata, needs_check, short files, and when a process named dockerd runs.
  */
 int pool_assemble(const struct pool_ref *ref, struct pool *ret, struct err *e);
+/* Detaches the entry's loop device if it is over that file and will not go with its last user. */
+int pool_loop_release(const struct ledger_entry *x, struct err *e);
 /* Takes an assembled pool down (its loop devices go by themselves); leaves it to a running engine.
  */
 int pool_close(struct pool *p, struct err *e);
@@ -67,7 +70,8 @@ int pool_find_thin(
 	const struct pool *p, uint32_t id, char names[][DM_NAME_MAX], int max, struct err *e);
 /* Mapped bytes of an active thin device. */
 int pool_thin_mapped(const char *name, uint64_t *ret_bytes, struct err *e);
-/* 1 if the id exists, 0 if it is free: loads a table and drops it, never active. */
+/* 1 if the id exists, 0 if it is free: loads a table and drops it, never active.  Needs the lock.
+ */
 int pool_has_id(const struct pool *p, uint32_t id, struct err *e);
 /* Removes what pool_has_id of this process, or of one that died, left behind. */
 int pool_drop_probes(struct err *e);

@@ -48,7 +48,7 @@ int pools_lock(const struct run_options *o, const char *kind, const char *name, 
 
 static int assemble(struct pool_use *u, struct err *e)
 {
-	u->entry = (struct ledger_entry){.is_pool = true};
+	u->entry = (struct ledger_entry){.kind = LEDGER_POOL};
 	(void)snprintf(u->entry.pool, sizeof(u->entry.pool), "%s",
 		u->ref->dm_name ? u->ref->dm_name : "?");
 	undo_arm_if_clean(&u->undo, "ledger", undo_entry, &u->entry);

@@ -9,11 +9,13 @@
 #include "log.h"
 #include "scope.h"
 
+#define ORPHAN_WAIT_S 10
 #define RESUME_MS 10000u /* for the engine's answer */
 
 struct recovery {
-	const char *pool;    /* only its entries, and its lock is ours; NULL: all */
-	bool is_active_only; /* what lies in an inactive pool can wait */
+	const char *pool; /* only its entries, and its lock is ours; NULL: all */
+	/* What lies in an inactive pool, or in a destination out of reach, can wait. */
+	bool is_active_only;
 	size_t left, done;
 };
 
@@ -21,7 +23,7 @@ struct recovery {
  */
 static void resume_origins(const struct ledger_entry *x, size_t *left)
 {
-	for (int i = 0; !x->is_pool && x->is_this_boot && i < x->origin_count; i++) {
+	for (int i = 0; x->kind == LEDGER_SNAPSHOT && x->is_this_boot && i < x->origin_count; i++) {
 		struct err e = {0};
 		int r = snapper_resume(x->origins[i], &e);
 
@@ -49,8 +51,10 @@ static int resume_one(void *arg, struct ledger_entry *x, struct err *e)
 {
 	size_t *left = arg;
 	AUTO_CLOSE int lock = -1;
-	int r = lock_take("pool", x->pool, "recovery", 0, &lock, e);
 
+	if (x->kind != LEDGER_SNAPSHOT)
+		return 0;
+	int r = lock_take("pool", x->pool, "recovery", 0, &lock, e);
 	if (r == 0) {
 		resume_origins(x, left);
 		return 0;
@@ -76,7 +80,7 @@ static bool is_asleep(const struct ledger_entry *x)
 	struct dmdev_info pool;
 	struct err e;
 
-	return !x->is_pool && dmdev_info(x->pool, &pool, &e) == 0 && !pool.exists;
+	return x->kind == LEDGER_SNAPSHOT && dmdev_info(x->pool, &pool, &e) == 0 && !pool.exists;
 }
 
 static int recover_snapshot(const struct ledger_entry *x, struct err *e)
@@ -99,29 +103,84 @@ static int recover_pool(const struct ledger_entry *x, struct err *e)
 	return x->is_this_boot ? pool_close(&p, e) : 0;
 }
 
+static int recover_archive(const struct ledger_entry *x, struct err *e)
+{
+	const struct dest_ops *ops = dest_find(x->type);
+
+	return ops ? ops->settle(x, e)
+		   : err_set(e, ERR_LEFTOVER, -ENOENT, "no destination of type '%s'", x->type);
+}
+
+/* A destination's lock is named after the place; one that is gone holds nothing of ours. */
+static int lock_archive(const struct ledger_entry *x, int *lock, struct err *e)
+{
+	const struct dest_ops *ops = dest_find(x->type);
+	char path[sizeof(x->path)];
+	const struct cfg_dest dest = {.path = path};
+	AUTO_STRBUF name = {0};
+
+	(void)snprintf(path, sizeof(path), "%s", x->path);
+	int r = ops ? ops->identify(&dest, &name, e) : 0;
+	if (r == -ENOENT || !ops)
+		return 0;
+	return r < 0 ? r : lock_take("destination", name.data, "recovery", 0, lock, e);
+}
+
+/* A child of a killed run holds its lock a moment longer: it ends what it was doing. */
+static int lock_pool(const char *pool, int *lock, struct err *e)
+{
+	int r = lock_take("pool", pool, "recovery", 0, lock, e);
+
+	if (r != -EWOULDBLOCK || !lock_is_orphaned("pool", pool))
+		return r;
+	r = lock_take("pool", pool, "recovery", ORPHAN_WAIT_S, lock, e);
+	return r == -EWOULDBLOCK ? err_set(e, ERR_LEFTOVER, -EBUSY,
+					   "a process of an interrupted run does not end")
+				 : r;
+}
+
+static int undo_entry(const struct ledger_entry *x, struct err *e)
+{
+	switch (x->kind) {
+	case LEDGER_POOL:
+		return recover_pool(x, e);
+	case LEDGER_LOOP:
+		return x->is_this_boot ? pool_loop_release(x, e) : 0;
+	case LEDGER_ARCHIVE:
+		return recover_archive(x, e);
+	default:
+		return recover_snapshot(x, e);
+	}
+}
+
 static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 {
 	struct recovery *v = arg;
 	struct err mine = {0};
-
 	AUTO_CLOSE int lock = -1;
 	int r = 0;
 
 	(void)e;
-	if (v->pool && (x->is_pool || strcmp(v->pool, x->pool) != 0))
+	if (v->pool && (x->kind != LEDGER_SNAPSHOT || strcmp(v->pool, x->pool) != 0))
 		return 0;
 	if (v->is_active_only && is_asleep(x))
 		return 0;
-	if (!v->pool)
-		r = lock_take("pool", x->pool, "recovery", 0, &lock, &mine);
+	if (x->kind == LEDGER_ARCHIVE)
+		r = lock_archive(x, &lock, &mine);
+	else if (!v->pool)
+		r = lock_pool(x->pool, &lock, &mine);
 	if (r == -EWOULDBLOCK) {
 		log_debug("'%s': %s", x->file, mine.text);
 		return 0; /* the live run's own */
 	}
 	if (r == 0)
-		r = x->is_pool ? recover_pool(x, &mine) : recover_snapshot(x, &mine);
+		r = undo_entry(x, &mine);
 	if (r == 0)
 		r = ledger_remove(x, &mine);
+	if (r < 0 && v->is_active_only && x->kind == LEDGER_ARCHIVE) {
+		log_debug("'%s': %s", x->file, mine.text);
+		return 0;
+	}
 	if (r < 0) {
 		log_warning("leftover '%s': %s", x->file, mine.text);
 		v->left++;
@@ -166,6 +225,9 @@ static int resume_now(struct err *e)
 	int r = dmdev_init(e);
 	if (r == 0)
 		r = ledger_each(resume_one, &v.left, e);
+	/* A probe would keep the id, or the pool, busy. */
+	if (r == 0)
+		r = pool_drop_probes(e);
 	if (r == 0)
 		r = ledger_each(recover_one, &v, e);
 	if (r == 0 && v.left)

@@ -12,13 +12,57 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "ledger.h"
 #include "proc.h"
 #include "scope.h"
 #include "thinmeta.h"
 
+/*
+ * Before Linux 5.8 it takes two steps, and a loop device that was not told to vanish by itself
+ * would stay for ever; hence the ledger.
+ */
+static int configure_in_steps(
+	int fd, int file, struct ledger_entry *x, struct loop_info64 *info, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(file, &st) < 0)
+		return err_sys(e, ERR_STORE, -errno, "'%s'", x->path);
+	x->backing_dev = st.st_dev;
+	x->backing_ino = st.st_ino;
+	int r = ledger_write(x, e);
+	if (r < 0)
+		return r;
+	if (ioctl(fd, LOOP_SET_FD, file) < 0)
+		r = err_sys(e, ERR_STORE, -errno, "loop device %u on '%s'", x->loop, x->path);
+	if (r == 0 && ioctl(fd, LOOP_SET_STATUS64, info) < 0) {
+		r = err_sys(e, ERR_STORE, -errno, "loop device %u: settings", x->loop);
+		(void)ioctl(fd, LOOP_CLR_FD);
+	}
+	int gone = ledger_remove(x, r < 0 ? NULL : e);
+	return r < 0 ? r : gone;
+}
+
+static int configure(int fd, int file, uint32_t number, const char *pool, const char *path,
+	uint64_t limit, struct err *e)
+{
+	struct ledger_entry x = {.kind = LEDGER_LOOP, .loop = number};
+	struct loop_config c = {.fd = (uint32_t)file,
+		.info = {.lo_flags = LO_FLAGS_AUTOCLEAR, .lo_sizelimit = limit}};
+
+	(void)snprintf((char *)c.info.lo_file_name, sizeof(c.info.lo_file_name), "%s", path);
+	(void)snprintf(x.pool, sizeof(x.pool), "%s", pool);
+	(void)snprintf(x.path, sizeof(x.path), "%s", path);
+	if (ioctl(fd, LOOP_CONFIGURE, &c) == 0)
+		return 0;
+	if (errno == EINVAL || errno == ENOTTY)
+		return configure_in_steps(fd, file, &x, &c.info, e);
+	return err_sys(e, ERR_STORE, -errno, "loop device %u on '%s'", number, path);
+}
+
 /* Attaches a loop device that goes away by itself with its last user.  The fd keeps it meanwhile.
  */
-static int attach(const char *path, uint64_t limit, int *ret_fd, struct err *e)
+static int attach(const char *path, const char *pool, uint64_t limit, int *ret_fd, struct err *e)
 {
 	AUTO_CLOSE int file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -37,27 +81,38 @@ static int attach(const char *path, uint64_t limit, int *ret_fd, struct err *e)
 		AUTO_CLOSE int fd = open(node, O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			return err_sys(e, ERR_STORE, -errno, "'%s'", node);
-		if (ioctl(fd, LOOP_SET_FD, file) < 0) {
-			if (errno == EBUSY)
-				continue; /* somebody was faster */
-			return err_sys(e, ERR_STORE, -errno, "'%s' on '%s'", node, path);
-		}
-		struct loop_info64 info = {.lo_flags = LO_FLAGS_AUTOCLEAR, .lo_sizelimit = limit};
-		(void)snprintf((char *)info.lo_file_name, sizeof(info.lo_file_name), "%s", path);
-		if (ioctl(fd, LOOP_SET_STATUS64, &info) < 0) {
-			int r = err_sys(e, ERR_STORE, -errno, "'%s': settings", node);
-
-			(void)ioctl(fd, LOOP_CLR_FD);
-			return r;
-		}
-		*ret_fd = TAKE_FD(fd);
-		return 0;
+		int r = configure(fd, file, (uint32_t)n, pool, path, limit, e);
+		if (r == -EBUSY)
+			continue; /* somebody was faster */
+		if (r == 0)
+			*ret_fd = TAKE_FD(fd);
+		return r;
 	}
 	return err_set(e, ERR_STORE, -EBUSY, "no free loop device");
 }
 
-static int open_backing(const char *path, bool is_loop, uint64_t need, struct stat *ret_st,
-	int *ret_fd, struct err *e)
+int pool_loop_release(const struct ledger_entry *x, struct err *e)
+{
+	char node[32];
+	struct loop_info64 info;
+
+	(void)snprintf(node, sizeof(node), "/dev/loop%" PRIu32, x->loop);
+	AUTO_CLOSE int fd = open(node, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENXIO
+			       ? 0
+			       : err_sys(e, ERR_LEFTOVER, -errno, "'%s'", node);
+	/* Over nothing, over somebody's other file, or it will go by itself. */
+	if (ioctl(fd, LOOP_GET_STATUS64, &info) < 0 || info.lo_device != x->backing_dev ||
+		info.lo_inode != x->backing_ino || (info.lo_flags & LO_FLAGS_AUTOCLEAR))
+		return 0;
+	if (ioctl(fd, LOOP_CLR_FD) < 0 && errno != ENXIO)
+		return err_sys(e, ERR_LEFTOVER, -errno, "'%s': detach", node);
+	return 0;
+}
+
+static int open_backing(const char *path, const char *pool, bool is_loop, uint64_t need,
+	struct stat *ret_st, int *ret_fd, struct err *e)
 {
 	struct stat st;
 
@@ -68,7 +123,7 @@ static int open_backing(const char *path, bool is_loop, uint64_t need, struct st
 			return err_set(e, ERR_POOL, -EINVAL,
 				"'%s' is shorter than the %" PRIu64 " bytes its metadata records",
 				path, need);
-		int r = attach(path, need, ret_fd, e);
+		int r = attach(path, pool, need, ret_fd, e);
 		if (r < 0)
 			return r;
 	} else {
@@ -107,10 +162,10 @@ int pool_assemble(const struct pool_ref *ref, struct pool *ret, struct err *e)
 	if (s.flags & 1)
 		return err_set(e, ERR_POOL, -EUCLEAN, "'%s': the pool needs a check (thin_check)",
 			ref->metadata_path);
-	r = open_backing(ref->metadata_path, ref->is_loop, s.metadata_blocks * THINMETA_BLOCK,
-		&meta, &meta_fd, e);
+	r = open_backing(ref->metadata_path, ref->dm_name, ref->is_loop,
+		s.metadata_blocks * THINMETA_BLOCK, &meta, &meta_fd, e);
 	if (r == 0)
-		r = open_backing(ref->data_path, ref->is_loop,
+		r = open_backing(ref->data_path, ref->dm_name, ref->is_loop,
 			s.data_blocks * s.block_sectors * 512, &data, &data_fd, e);
 	if (r < 0)
 		return r;

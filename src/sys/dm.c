@@ -275,6 +275,25 @@ int dmdev_create(const char *name, const char *uuid, const struct dmdev_target *
 	return 0;
 }
 
+int dmdev_probe(const char *name, const struct dmdev_target *t, struct err *e)
+{
+	AUTO_TASK *c = task(DM_DEVICE_CREATE, name);
+	int r = c ? dmdev_remove(name, e) : -ENOMEM;
+
+	if (c && r < 0)
+		return r;
+	if (r == 0)
+		r = run(c);
+	if (r < 0)
+		return err_sys(e, ERR_FATAL, r, "device '%s': create", name);
+	r = load(name, t, true);
+	int gone = dmdev_remove(name, e);
+	if (r < 0)
+		return err_sys(e, ERR_FATAL, r, "device '%s': load table '%s %s'", name, t->type,
+			t->params);
+	return gone;
+}
+
 int dmdev_remove(const char *name, struct err *e)
 {
 	int r = -EBUSY;

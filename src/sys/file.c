@@ -64,31 +64,36 @@ int file_open_dir(int rootfd, const char *path, bool create, int *ret_fd, struct
 	return 0;
 }
 
-static int make_part(struct file_part *p)
+int file_tag(char ret[17], struct err *e)
 {
-	for (int tries = 0; tries < 16; tries++) {
-		uint64_t r;
+	char id[256] = "";
+	uint32_t host = 2166136261u, chance; /* FNV-1a */
 
-		ssize_t n = getrandom(&r, sizeof(r), 0);
-		if (n != (ssize_t)sizeof(r))
-			return n < 0 ? -errno : -EIO;
-		/* Cut, so that the longest final name still has a temporary one. */
-		(void)snprintf(p->part, sizeof(p->part), ".%.200s.part-%016" PRIx64, p->name, r);
-		p->fd = openat(p->dirfd, p->part,
-			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (p->fd >= 0)
-			return 0;
-		if (errno != EEXIST)
-			break;
-	}
-	int rc = -errno;
-	/* Over a network it may be there although it failed. */
-	(void)unlinkat(p->dirfd, p->part, 0);
-	p->part[0] = '\0';
-	return rc;
+	AUTO_FCLOSE FILE *f = fopen("/etc/machine-id", "re");
+	if (!f || !fgets(id, sizeof(id), f))
+		(void)gethostname(id, sizeof(id) - 1);
+	for (const char *p = id; *p; p++)
+		host = (host ^ (unsigned char)*p) * 16777619u;
+	ssize_t n = getrandom(&chance, sizeof(chance), 0);
+	if (n != (ssize_t)sizeof(chance))
+		return err_sys(e, ERR_FATAL, n < 0 ? -errno : -EIO, "random number");
+	(void)snprintf(ret, 17, "%08" PRIx32 "%08" PRIx32, host, chance);
+	return 0;
 }
 
-int file_part_begin(int dirfd, const char *name, struct file_part *p, struct err *e)
+void file_part_name(const char *name, const char *tag, char ret[300])
+{
+	const size_t len = strlen(name);
+
+	/* The end tells an archive from its manifest. */
+	if (len <= 200)
+		(void)snprintf(ret, 300, ".%s.part-%.16s", name, tag);
+	else
+		(void)snprintf(ret, 300, ".%.188s%s.part-%.16s", name, name + len - 12, tag);
+}
+
+int file_part_begin(
+	int dirfd, const char *name, const char *tag, struct file_part *p, struct err *e)
 {
 	struct stat st;
 
@@ -97,20 +102,26 @@ int file_part_begin(int dirfd, const char *name, struct file_part *p, struct err
 		return err_sys(e, ERR_DEST, -ENAMETOOLONG, "%s", name);
 	if (!*name || strchr(name, '/'))
 		return err_set(e, ERR_DEST, -EINVAL, "'%s' is no file name", name);
-	(void)snprintf(p->name, sizeof(p->name), "%s", name);
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_sys(e, ERR_DEST, -EEXIST, "%s", name);
 	if (errno != ENOENT)
 		return err_sys(e, ERR_DEST, -errno, "%s", name);
+	(void)snprintf(p->name, sizeof(p->name), "%s", name);
+	file_part_name(name, tag, p->part);
 	p->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
-	if (p->dirfd < 0)
-		return err_sys(e, ERR_DEST, -errno, "%s", name);
-	int rc = make_part(p);
-	if (rc == 0)
+	if (p->dirfd >= 0)
+		p->fd = openat(p->dirfd, p->part,
+			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (p->fd >= 0)
 		return 0;
-	(void)close(p->dirfd);
-	p->dirfd = -1;
-	return err_sys(e, ERR_DEST, rc, "cannot create %s", name);
+	int rc = err_sys(e, ERR_DEST, -errno, "cannot create %s", name);
+	/* Over a network it may be there although it failed. */
+	if (p->dirfd >= 0 && rc != -EEXIST)
+		(void)unlinkat(p->dirfd, p->part, 0);
+	if (p->dirfd >= 0)
+		(void)close(p->dirfd);
+	*p = (struct file_part){.dirfd = -1, .fd = -1};
+	return rc;
 }
 
 /*
@@ -159,32 +170,32 @@ int file_part_write(struct file_part *p, const void *data, size_t len, struct er
 }
 
 /* Some file systems cannot rename without replacing: a link is as exclusive. */
-static int rename_new(struct file_part *p)
+int file_rename_new(int dirfd, const char *from, const char *to)
 {
-	if (renameat2(p->dirfd, p->part, p->dirfd, p->name, RENAME_NOREPLACE) == 0)
+	if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -errno;
-	if (linkat(p->dirfd, p->part, p->dirfd, p->name, 0) < 0)
+	if (linkat(dirfd, from, dirfd, to, 0) < 0)
 		return -errno;
-	if (unlinkat(p->dirfd, p->part, 0) == 0)
+	if (unlinkat(dirfd, from, 0) == 0)
 		return 0;
 	int rc = -errno;
-	(void)unlinkat(p->dirfd, p->name, 0);
+	(void)unlinkat(dirfd, to, 0);
 	return rc;
 }
 
 /* A rename over a network may have happened although it failed. */
-static void withdraw(const struct file_part *p, const struct stat *ours)
+static void withdraw(const struct file_part *p)
 {
 	struct stat st;
 
-	if (fstatat(p->dirfd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		st.st_dev == ours->st_dev && st.st_ino == ours->st_ino)
+	if (fstatat(p->dirfd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == p->dev &&
+		st.st_ino == p->ino)
 		(void)unlinkat(p->dirfd, p->name, 0);
 }
 
-int file_part_publish(struct file_part *p, struct err *e)
+int file_part_sync(struct file_part *p, struct err *e)
 {
 	struct stat st;
 
@@ -194,15 +205,23 @@ int file_part_publish(struct file_part *p, struct err *e)
 		return err_set(e, ERR_DEST, -EIO,
 			"%s: %" PRIu64 " bytes written, %" PRIu64 " found", p->name, p->written,
 			(uint64_t)st.st_size);
+	p->dev = st.st_dev;
+	p->ino = st.st_ino;
 	if (fsync(p->fd) < 0)
 		return err_sys(e, ERR_DEST, -errno, "cannot sync %s", p->name);
 	/* Network file systems report lost writes here. */
 	int fd = TAKE_FD(p->fd);
 	if (close(fd) < 0)
 		return err_sys(e, ERR_DEST, -errno, "cannot close %s", p->name);
-	int rc = rename_new(p);
+	return 0;
+}
+
+int file_part_publish(struct file_part *p, struct err *e)
+{
+	int rc = file_rename_new(p->dirfd, p->part, p->name);
+
 	if (rc < 0) {
-		withdraw(p, &st);
+		withdraw(p);
 		return err_sys(e, ERR_DEST, rc, "cannot publish %s", p->name);
 	}
 	p->part[0] = '\0';

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -15,18 +16,72 @@
 #include "str.h"
 #include "thinmeta.h"
 
-#define LEDGER_DIR LEDGER_STATE_DIR "/ledger"
+static const char *const kinds[LEDGER_KINDS] = {
+	[LEDGER_SNAPSHOT] = "snapshot",
+	[LEDGER_POOL] = "pool",
+	[LEDGER_LOOP] = "loop",
+	[LEDGER_ARCHIVE] = "archive",
+};
+
+/* A folder made here must survive a power cut, or the first entry would be lost with it. */
+static int make_dir(const char *path)
+{
+	char parent[520];
+
+	if (mkdir(path, 0700) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	(void)snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(path, '/') - path), path);
+	AUTO_CLOSE int fd = open(*parent ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+/* NULL: this user has none. */
+static const char *state_dir(void)
+{
+	const char *set = secure_getenv("THINARK_STATE_DIR");
+
+	return set && *set ? set : geteuid() == 0 ? LEDGER_STATE_DIR : NULL;
+}
+
+bool ledger_is_kept(void)
+{
+	return state_dir() != NULL;
+}
+
+/* The ledger's folder, made with all its parents if need be. */
+static int make_dirs(char *path)
+{
+	for (char *p = path + 1;; p++) {
+		const char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		int r = make_dir(path);
+		*p = c;
+		if (r < 0 || c == '\0')
+			return r;
+	}
+}
 
 static int open_dir(struct err *e)
 {
-	if (mkdir(LEDGER_STATE_DIR, 0700) < 0 && errno != EEXIST)
-		return err_sys(e, ERR_FATAL, -errno, LEDGER_STATE_DIR);
-	if (mkdir(LEDGER_DIR, 0700) < 0 && errno != EEXIST)
-		return err_sys(e, ERR_FATAL, -errno, LEDGER_DIR);
-	int fd = open(LEDGER_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return err_sys(e, ERR_FATAL, -errno, LEDGER_DIR);
-	return fd;
+	const char *state = state_dir();
+	char path[512];
+
+	if (!state)
+		return err_sys(e, ERR_FATAL, -EPERM, "ledger");
+	if ((size_t)snprintf(path, sizeof(path), "%s/ledger", state) >= sizeof(path))
+		return err_sys(e, ERR_FATAL, -ENAMETOOLONG, "%s", state);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT) {
+		int r = make_dirs(path);
+
+		if (r < 0)
+			return err_sys(e, ERR_FATAL, r, "%s", path);
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	}
+	return fd < 0 ? err_sys(e, ERR_FATAL, -errno, "%s", path) : fd;
 }
 
 static void boot_id(char out[40])
@@ -38,7 +93,7 @@ static void boot_id(char out[40])
 		out[strcspn(out, "\n")] = '\0';
 }
 
-static int store(int dir, const char *name, const char *text, size_t len)
+static int store_once(int dir, const char *name, const char *text, size_t len)
 {
 	char part[340];
 
@@ -47,8 +102,10 @@ static int store(int dir, const char *name, const char *text, size_t len)
 		openat(dir, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	ssize_t n = write(fd, text, len);
-	int r = n < 0 ? -errno : n != (ssize_t)len ? -ENOSPC : 0;
+	int r = flock(fd, LOCK_EX) < 0 ? -errno : 0;
+	ssize_t n = r < 0 ? 0 : write(fd, text, len);
+	if (r == 0 && n != (ssize_t)len)
+		r = n < 0 ? -errno : -ENOSPC;
 	if (r == 0 && (fsync(fd) < 0 || renameat(dir, part, dir, name) < 0))
 		r = -errno;
 	if (r < 0)
@@ -58,13 +115,32 @@ static int store(int dir, const char *name, const char *text, size_t len)
 	return r;
 }
 
+/* A sweep may take the file between its creation and its lock. */
+static int store(int dir, const char *name, const char *text, size_t len)
+{
+	int r = -ENOENT;
+
+	for (int tries = 0; r == -ENOENT && tries < 3; tries++)
+		r = store_once(dir, name, text, len);
+	return r;
+}
+
 static void name_entry(struct ledger_entry *x)
 {
-	if (x->is_pool)
+	switch (x->kind) {
+	case LEDGER_POOL:
 		(void)snprintf(x->file, sizeof(x->file), "%s.pool.json", x->pool);
-	else
+		break;
+	case LEDGER_LOOP:
+		(void)snprintf(x->file, sizeof(x->file), "loop%" PRIu32 ".loop.json", x->loop);
+		break;
+	case LEDGER_ARCHIVE:
+		(void)snprintf(x->file, sizeof(x->file), "%s.archive.json", x->tag);
+		break;
+	default:
 		(void)snprintf(
 			x->file, sizeof(x->file), "%s_%" PRIx32 ".json", x->pool, x->thin_id);
+	}
 }
 
 int ledger_has(struct ledger_entry *x, struct err *e)
@@ -80,6 +156,47 @@ int ledger_has(struct ledger_entry *x, struct err *e)
 	return errno == ENOENT ? 0 : err_sys(e, ERR_FATAL, -errno, "ledger entry '%s'", x->file);
 }
 
+static void put(struct strbuf *b, const char *key, const char *value)
+{
+	strbuf_printf(b, ",\"%s\":", key);
+	strbuf_json(b, value);
+}
+
+static void put_device(struct strbuf *b, const struct ledger_entry *x)
+{
+	put(b, "pool", x->pool);
+	strbuf_printf(
+		b, ",\"thin_id\":%" PRIu32 ",\"origin_id\":%" PRIu32, x->thin_id, x->origin_id);
+	put(b, "device", x->device);
+	strbuf_puts(b, ",\"origins\":[");
+	for (int i = 0; i < x->origin_count; i++) {
+		strbuf_puts(b, i ? "," : "");
+		strbuf_json(b, x->origins[i]);
+	}
+	strbuf_puts(b, "]");
+	if (x->pause_id[0]) {
+		put(b, "pause_socket", x->pause_socket);
+		put(b, "pause_id", x->pause_id);
+	}
+}
+
+static void put_path(struct strbuf *b, const struct ledger_entry *x)
+{
+	put(b, "path", x->path);
+	if (x->kind == LEDGER_LOOP) {
+		put(b, "pool", x->pool);
+		strbuf_printf(b,
+			",\"loop\":%" PRIu32 ",\"backing_dev\":%" PRIu64
+			",\"backing_ino\":%" PRIu64,
+			x->loop, x->backing_dev, x->backing_ino);
+		return;
+	}
+	put(b, "type", x->type);
+	put(b, "name", x->name);
+	put(b, "tag", x->tag);
+	strbuf_printf(b, ",\"kept\":%" PRIu32, x->kept);
+}
+
 int ledger_write(struct ledger_entry *x, struct err *e)
 {
 	AUTO_CLOSE int dir = open_dir(e);
@@ -90,25 +207,11 @@ int ledger_write(struct ledger_entry *x, struct err *e)
 		return dir;
 	name_entry(x);
 	boot_id(boot);
-	strbuf_printf(
-		&b, "{\"version\":1,\"kind\":\"%s\",\"pool\":", x->is_pool ? "pool" : "snapshot");
-	strbuf_json(&b, x->pool);
-	strbuf_printf(&b,
-		",\"thin_id\":%" PRIu32 ",\"origin_id\":%" PRIu32 ",\"device\":", x->thin_id,
-		x->origin_id);
-	strbuf_json(&b, x->device);
-	strbuf_puts(&b, ",\"origins\":[");
-	for (int i = 0; i < x->origin_count; i++) {
-		strbuf_puts(&b, i ? "," : "");
-		strbuf_json(&b, x->origins[i]);
-	}
-	strbuf_puts(&b, "]");
-	if (x->pause_id[0]) {
-		strbuf_puts(&b, ",\"pause_socket\":");
-		strbuf_json(&b, x->pause_socket);
-		strbuf_puts(&b, ",\"pause_id\":");
-		strbuf_json(&b, x->pause_id);
-	}
+	strbuf_printf(&b, "{\"version\":1,\"kind\":\"%s\"", kinds[x->kind]);
+	if (x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_POOL)
+		put_device(&b, x);
+	else
+		put_path(&b, x);
 	strbuf_printf(&b, ",\"boot_id\":\"%s\",\"pid\":%d,\"time\":\"%s\"}\n", boot, (int)getpid(),
 		clock_rfc3339(time(NULL), when));
 	if (b.failed)
@@ -130,47 +233,99 @@ int ledger_remove(const struct ledger_entry *x, struct err *e)
 	return 0;
 }
 
-static bool take_name(const json_t *j, const char *key, char out[DM_NAME_MAX])
+static bool take(const json_t *j, const char *key, char *out, size_t size)
 {
 	const char *s = json_str(j, key);
 
-	if (!s || strlen(s) >= DM_NAME_MAX || strchr(s, '/'))
+	if (!s || strlen(s) >= size)
 		return false;
-	(void)snprintf(out, DM_NAME_MAX, "%s", s);
+	(void)snprintf(out, size, "%s", s);
 	return true;
+}
+
+static bool take_number(const json_t *j, const char *key, json_int_t max, uint32_t *ret)
+{
+	const json_t *v = json_object_get(j, key);
+
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > max)
+		return false;
+	*ret = (uint32_t)json_integer_value(v);
+	return true;
+}
+
+static bool take_device(const json_t *j, struct ledger_entry *x)
+{
+	const json_t *origins = json_object_get(j, "origins");
+
+	if (!take(j, "pool", x->pool, sizeof(x->pool)) || strchr(x->pool, '/') ||
+		!take(j, "device", x->device, sizeof(x->device)) || strchr(x->device, '/') ||
+		!take_number(j, "thin_id", THINMETA_ID_MAX, &x->thin_id) ||
+		!take_number(j, "origin_id", THINMETA_ID_MAX, &x->origin_id) ||
+		json_array_size(origins) > SNAPPER_ORIGINS)
+		return false;
+	for (size_t i = 0; i < json_array_size(origins); i++) {
+		const char *o = json_string_value(json_array_get(origins, i));
+
+		/* A name that is not understood may be the one that is suspended. */
+		if (!o || strlen(o) >= DM_NAME_MAX)
+			return false;
+		(void)snprintf(x->origins[x->origin_count++], DM_NAME_MAX, "%s", o);
+	}
+	if (!json_object_get(j, "pause_id"))
+		return true;
+	return take(j, "pause_socket", x->pause_socket, sizeof(x->pause_socket)) &&
+	       take(j, "pause_id", x->pause_id, sizeof(x->pause_id));
+}
+
+static bool take_archive(const json_t *j, struct ledger_entry *x)
+{
+	return take(j, "path", x->path, sizeof(x->path)) && x->path[0] == '/' &&
+	       take(j, "type", x->type, sizeof(x->type)) &&
+	       take(j, "name", x->name, sizeof(x->name)) &&
+	       take(j, "tag", x->tag, sizeof(x->tag)) &&
+	       strspn(x->tag, "0123456789abcdef") == sizeof(x->tag) - 1 &&
+	       take_number(j, "kept", sizeof(x->name), &x->kept);
+}
+
+static bool take_loop(const json_t *j, struct ledger_entry *x)
+{
+	const json_t *dev = json_object_get(j, "backing_dev");
+	const json_t *ino = json_object_get(j, "backing_ino");
+
+	x->backing_dev = (uint64_t)json_integer_value(dev);
+	x->backing_ino = (uint64_t)json_integer_value(ino);
+	return json_is_integer(dev) && json_is_integer(ino) &&
+	       take(j, "path", x->path, sizeof(x->path)) &&
+	       take(j, "pool", x->pool, sizeof(x->pool)) &&
+	       take_number(j, "loop", 1 << 20, &x->loop);
+}
+
+static bool take_kind(const json_t *j, struct ledger_entry *x)
+{
+	const char *kind = json_str(j, "kind");
+
+	for (int k = 0; kind && k < LEDGER_KINDS; k++) {
+		if (strcmp(kind, kinds[k]) != 0)
+			continue;
+		x->kind = (enum ledger_kind)k;
+		return x->kind == LEDGER_ARCHIVE ? take_archive(j, x)
+		       : x->kind == LEDGER_LOOP  ? take_loop(j, x)
+						 : take_device(j, x);
+	}
+	return false;
 }
 
 static int fill(const json_t *j, const char *name, struct ledger_entry *x, struct err *e)
 {
-	char boot[40];
-	const char *kind = json_str(j, "kind");
-	json_int_t thin = json_integer_value(json_object_get(j, "thin_id"));
-	json_int_t origin = json_integer_value(json_object_get(j, "origin_id"));
-	const json_t *origins = json_object_get(j, "origins");
 	const char *written = json_str(j, "boot_id");
+	char boot[40];
+
 	*x = (struct ledger_entry){0};
-	if (!kind || !take_name(j, "pool", x->pool) || !take_name(j, "device", x->device) ||
-		thin < 0 || thin > THINMETA_ID_MAX || origin < 0 || origin > THINMETA_ID_MAX ||
-		json_array_size(origins) > SNAPPER_ORIGINS)
+	if (!take_kind(j, x))
 		return err_set(e, ERR_LEFTOVER, -EBADMSG, "ledger: %s: not a valid entry", name);
 	(void)snprintf(x->file, sizeof(x->file), "%s", name);
-	x->is_pool = strcmp(kind, "pool") == 0;
-	x->thin_id = (uint32_t)thin;
-	x->origin_id = (uint32_t)origin;
-	for (size_t i = 0; i < json_array_size(origins); i++) {
-		const char *o = json_string_value(json_array_get(origins, i));
-
-		if (o && strlen(o) < DM_NAME_MAX)
-			(void)snprintf(x->origins[x->origin_count++], DM_NAME_MAX, "%s", o);
-	}
-	const char *socket = json_str(j, "pause_socket"), *id = json_str(j, "pause_id");
-	if (socket && id && strlen(socket) < sizeof(x->pause_socket) &&
-		strlen(id) < sizeof(x->pause_id)) {
-		(void)snprintf(x->pause_socket, sizeof(x->pause_socket), "%s", socket);
-		(void)snprintf(x->pause_id, sizeof(x->pause_id), "%s", id);
-	}
 	boot_id(boot);
-	x->is_this_boot = written && strcmp(written, boot) == 0;
+	x->is_this_boot = written && *boot && strcmp(written, boot) == 0;
 	return 0;
 }
 
@@ -188,10 +343,35 @@ static int load(int dir, const char *name, struct ledger_entry *x, struct err *e
 	AUTO_JSON *j = NULL;
 	int r = json_read_at(dir, name, 1 << 16, &j, e);
 
-	return r < 0 ? err_add(e, "ledger") : fill(j, name, x, e);
+	if (r == 0)
+		return fill(j, name, x, e);
+	if (e)
+		e->kind = ERR_LEFTOVER;
+	return err_add(e, "ledger");
 }
 
-static int each_of(bool is_pool, ledger_fn *fn, void *arg, struct err *e)
+/* What a killed store left; one that is being written is locked. */
+static void sweep_part(int dir, const char *name)
+{
+	AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		(void)unlinkat(dir, name, 0);
+}
+
+static bool ends(const char *name, const char *end)
+{
+	size_t len = strlen(name), tail = strlen(end);
+
+	return len > tail && strcmp(name + len - tail, end) == 0;
+}
+
+static bool is_entry(const char *name)
+{
+	return name[0] != '.' && ends(name, ".json") && strlen(name) <= 300;
+}
+
+static int each_of(enum ledger_kind kind, ledger_fn *fn, void *arg, struct err *e)
 {
 	AUTO_CLOSE int fd = open_dir(e);
 
@@ -208,18 +388,21 @@ static int each_of(bool is_pool, ledger_fn *fn, void *arg, struct err *e)
 
 		/* What cannot be listed must not pass for an empty ledger. */
 		if (!item && errno)
-			return err_sys(e, ERR_LEFTOVER, -errno, LEDGER_DIR);
+			return err_sys(e, ERR_LEFTOVER, -errno, "ledger");
 		if (!item)
 			return first;
-		size_t len = strlen(item->d_name);
-		if (item->d_name[0] == '.' || len < 6 || len > 300 ||
-			strcmp(item->d_name + len - 5, ".json") != 0)
+		if (item->d_name[0] == '.' && ends(item->d_name, ".part"))
+			sweep_part(dirfd(d), item->d_name);
+		if (!is_entry(item->d_name))
 			continue;
 		int r = load(dirfd(d), item->d_name, &x, &mine);
-		if (r == 0 && x.is_pool == is_pool)
+		if (r == 0 && x.kind == kind)
 			r = fn(arg, &x, &mine);
-		/* One entry that is no good keeps nobody from the others. */
-		if (r < 0 && first == 0) {
+		/*
+		 * One entry that is no good keeps nobody from the others; one that is gone
+		 * was removed by a run that ended.
+		 */
+		if (r < 0 && r != -ENOENT && first == 0) {
 			first = r;
 			if (e)
 				*e = mine;
@@ -229,9 +412,17 @@ static int each_of(bool is_pool, ledger_fn *fn, void *arg, struct err *e)
 
 int ledger_each(ledger_fn *fn, void *arg, struct err *e)
 {
-	struct err mine = {0};
-	int r = each_of(false, fn, arg, e);
-	int p = each_of(true, fn, arg, r < 0 ? &mine : e);
+	int first = 0;
 
-	return r < 0 ? r : p;
+	for (int kind = 0; kind < LEDGER_KINDS; kind++) {
+		struct err mine = {0};
+		int r = each_of((enum ledger_kind)kind, fn, arg, &mine);
+
+		if (r < 0 && first == 0) {
+			first = r;
+			if (e)
+				*e = mine;
+		}
+	}
+	return first;
 }

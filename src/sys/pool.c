@@ -267,19 +267,15 @@ int pool_drop_probes(struct err *e)
 int pool_has_id(const struct pool *p, uint32_t id, struct err *e)
 {
 	char name[DM_NAME_MAX], params[64];
-	struct dmdev_info info;
 	struct err mine = {0};
 	const struct dmdev_target t = {.length_sectors = 8, .type = "thin", .params = params};
 
 	(void)snprintf(name, sizeof(name), PROBE "%u-%" PRIx32, (unsigned)getpid(), id);
 	(void)snprintf(params, sizeof(params), "%u:%u %" PRIu32, p->major, p->minor, id);
-	int r = dmdev_create(name, NULL, &t, true, true, &info, &mine);
+	int r = dmdev_probe(name, &t, &mine);
 	if (r == -ENODATA)
 		return 0;
-	if (r < 0) {
+	if (r < 0)
 		*e = mine;
-		return r;
-	}
-	r = dmdev_remove(name, e);
 	return r < 0 ? r : 1;
 }

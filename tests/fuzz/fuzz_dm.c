@@ -52,6 +52,12 @@ int dmdev_create(const char *name, const char *uuid, const struct dmdev_target *
 	return err_set(e, ERR_FATAL, -ENODATA, "%s %s", name, t->params);
 }
 
+int dmdev_probe(const char *name, const struct dmdev_target *t, struct err *e)
+{
+	(void)t;
+	return err_set(e, ERR_FATAL, -ENODATA, "%s", name);
+}
+
 int dmdev_remove(const char *name, struct err *e)
 {
 	/* Only names of probes reach this. */

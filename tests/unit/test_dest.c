@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "dest.h"
+#include "file.h"
 #include "scope.h"
 
 static char dir[] = "/tmp/thinark-dest-XXXXXX";
@@ -33,13 +35,20 @@ static int setup(void **state)
 {
 	(void)state;
 	(void)snprintf(dir, sizeof(dir), "/tmp/thinark-dest-XXXXXX");
-	return mkdtemp(dir) ? 0 : -1;
+	if (!mkdtemp(dir))
+		return -1;
+	/* The ledger, hidden, since it is no part of the destination. */
+	char *ledger = NULL;
+	int rc = asprintf(&ledger, "%s.state", dir) < 0 ? -1
+							: setenv("THINARK_STATE_DIR", ledger, 1);
+	free(ledger);
+	return rc;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	return sh("rm -rf -- \"$PWD\"");
+	return sh("rm -rf -- \"$PWD\" \"$PWD.state\"");
 }
 
 static struct dest_writer *start(const char *name)
@@ -168,12 +177,120 @@ static void test_sweep(void **state)
 
 	(void)state;
 	finish("x/a");
-	assert_int_equal(sh(": > x/.b.tar.zst.part-0123456789abcdef; : > .c.part-0123456789abcdef; "
-			    ": > .c.part-short; : > .keep; : > d.part-0123456789abcdef"),
+	char tag[17];
+	assert_int_equal(file_tag(tag, &e), 0);
+	assert_int_equal(setenv("tag", tag, 1), 0);
+	assert_int_equal(
+		sh(": >x/.b.tar.zst.part-$tag; : >.c.json.part-$tag; : >.e.part-$tag; "
+		   ": >.c.part-short; : >.keep; : >d.part-$tag; : >.c.part-ffffffffffffffff"),
 		0);
-	assert_int_equal(ops->sweep(&cfg, &e), 2);
+	assert_int_equal(ops->sweep(&cfg, &e), 3);
 	assert_int_equal(ops->sweep(&cfg, &e), 0);
-	assert_int_equal(sh("test $(find . -type f | wc -l) = 5"), 0);
+	/* Another host's and those of no host are left alone. */
+	assert_int_equal(sh("test $(find . -type f | wc -l) = 6"), 0);
+	/* Killed between the two names: the archive is whole. */
+	assert_int_equal(sh("echo a >x/k.tar.zst; echo '{}' >x/.k.json.part-$tag"), 0);
+	assert_int_equal(listed(), 1);
+	assert_int_equal(ops->sweep(&cfg, &e), 1);
+	assert_int_equal(listed(), 2);
+}
+
+/* What a run leaves that is killed before each step, as the ledger tells it. */
+static int settle_one(void *arg, struct ledger_entry *x, struct err *e)
+{
+	size_t *count = arg;
+
+	(*count)++;
+	assert_int_equal(x->kind, LEDGER_ARCHIVE);
+	assert_int_equal(ops->settle(x, e), 0);
+	assert_int_equal(ops->settle(x, e), 0);
+	return ledger_remove(x, e);
+}
+
+static void test_settle(void **state)
+{
+	/* Before; what the killed run did; what must be there afterwards, besides "there". */
+	static const struct {
+		const char *did, *left;
+	} cases[] = {
+		{"rmdir new/er new", "true"},
+		{":", "! test -e new"},
+		{"echo a >new/er/.a.tar.zst.part-$tag", "! test -e new"},
+		{"echo a >new/er/.a.tar.zst.part-$tag; : >new/er/.a.json.part-$tag",
+			"! test -e new"},
+		{"echo a >new/er/.a.tar.zst.part-$tag; ln new/er/.a.tar.zst.part-$tag "
+		 "new/er/a.tar.zst; : >new/er/.a.json.part-$tag",
+			"! test -e new"},
+		{"echo a >new/er/a.tar.zst; echo b >new/er/.a.json.part-$tag",
+			"test $(ls -A new/er | wc -l) = 2 && test $(cat new/er/a.json) = b"},
+		{"echo a >new/er/a.tar.zst; echo b >new/er/a.json; ln new/er/a.json "
+		 "new/er/.a.json.part-$tag",
+			"test $(ls -A new/er | wc -l) = 2 && test $(cat new/er/a.json) = b"},
+		{"echo a >new/er/a.tar.zst; echo b >new/er/a.json",
+			"test $(ls -A new/er | wc -l) = 2 && test $(cat new/er/a.json) = b"},
+		/* Somebody else's. */
+		{"echo c >new/er/a.tar.zst; echo a >new/er/.a.tar.zst.part-$tag; : "
+		 ">new/er/.a.json.part-$tag",
+			"test \"$(ls -A new/er)\" = a.tar.zst && test $(cat new/er/a.tar.zst) = c"},
+		{"echo c >new/er/a.tar.zst", "test $(cat new/er/a.tar.zst) = c"},
+		{"echo c >new/er/.a.tar.zst.part-ffffffffffffffff",
+			"test $(ls -A new/er | wc -l) = 1"},
+		{"rm -rf \"$PWD\"", "true"},
+	};
+	size_t tried = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err e = {0};
+		struct ledger_entry x = {
+			.kind = LEDGER_ARCHIVE, .name = "new/er/a", .type = "directory"};
+		size_t settled = 0;
+
+		(void)snprintf(x.path, sizeof(x.path), "%s", dir);
+		assert_int_equal(file_tag(x.tag, &e), 0);
+		assert_int_equal(setenv("tag", x.tag, 1), 0);
+		assert_int_equal(ledger_write(&x, &e), 0);
+		assert_int_equal(sh("rm -rf ./*; mkdir -p new/er"), 0);
+		assert_int_equal(sh(cases[i].did), 0);
+		assert_int_equal(ledger_each(settle_one, &settled, &e), 0);
+		assert_int_equal(settled, 1);
+		if (mkdir(dir, 0700) < 0)
+			assert_int_equal(errno, EEXIST);
+		assert_int_equal(sh(cases[i].left), 0);
+		tried++;
+	}
+	print_message("%zu states settled\n", tried);
+	assert_true(tried >= 12);
+}
+
+/* A writer that is given up leaves no entry; one that is killed leaves exactly one. */
+static void test_ledger(void **state)
+{
+	struct err e = {0};
+	size_t settled = 0;
+	struct dest_writer *w = start("web/a");
+
+	(void)state;
+	assert_int_equal(sh("test $(ls \"$PWD.state/ledger\" | wc -l) = 1"), 0);
+	assert_int_equal(ops->abort(w, &e), 0);
+	assert_int_equal(sh("test $(ls -A \"$PWD.state/ledger\" | wc -l) = 0"), 0);
+	finish("web/b");
+	assert_int_equal(sh("test $(ls -A \"$PWD.state/ledger\" | wc -l) = 0"), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)start("web/c");
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(sh("cd \"$PWD.state/ledger\"; : >.x.json.part; echo '{' >bad.json"), 0);
+	assert_true(ledger_each(settle_one, &settled, &e) < 0);
+	assert_int_equal(e.kind, ERR_LEFTOVER);
+	assert_non_null(strstr(e.text, "bad.json"));
+	assert_int_equal(settled, 1);
+	assert_int_equal(sh("test $(ls -A \"$PWD.state/ledger\") = bad.json"), 0);
+	assert_int_equal(sh("test \"$(ls -A web)\" = \"$(printf 'b.json\\nb.tar.zst')\""), 0);
 }
 
 static void test_check(void **state)
@@ -194,7 +311,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {CASE(test_seal), CASE(test_abort), CASE(test_exists),
-		CASE(test_manifest_fails), CASE(test_hostile), CASE(test_sweep), CASE(test_check)};
+		CASE(test_manifest_fails), CASE(test_hostile), CASE(test_sweep), CASE(test_settle),
+		CASE(test_ledger), CASE(test_check)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -251,6 +251,10 @@ int model_ioctl(int fd, unsigned long what, void *arg)
 
 		r = d ? 0 : -ENXIO;
 		io->flags = d && d->suspended ? DM_SUSPEND_FLAG : 0;
+	} else if (what == LOOP_CONFIGURE) {
+		r = -EINVAL; /* a kernel that takes two steps */
+	} else if (what == LOOP_GET_STATUS64) {
+		r = -ENXIO; /* it has gone with the process that attached it */
 	} else if (_IOC_TYPE(what) == 'f' || _IOC_TYPE(what) == 'v') {
 		r = -ENOTTY; /* a query of a file: as tmpfs answers */
 	} else if (what != BLKFLSBUF && what != LOOP_SET_FD && what != LOOP_SET_STATUS64 &&

@@ -26,8 +26,9 @@ struct dest_writer {
 	size_t kept;   /* length of the part of folder that was there before */
 	char *archive; /* file name without folder */
 	char *manifest;
-	struct file_part part;
-	bool sealed;
+	struct file_part part, text;
+	struct ledger_entry entry;
+	bool is_entered, sealed;
 };
 
 static int open_root(const struct cfg_dest *cfg, int *ret, struct err *e)
@@ -122,7 +123,27 @@ static int writer_new(const char *name, struct dest_writer **ret, struct err *e)
 	return w->folder && n >= 0 ? 0 : err_sys(e, ERR_FATAL, -ENOMEM, "%s", name);
 }
 
-static int prepare(struct dest_writer *w, const struct cfg_dest *cfg, struct err *e)
+/* The ledger knows it before anything of it exists. */
+static int enter(struct dest_writer *w, const struct cfg_dest *cfg, const char *name, struct err *e)
+{
+	struct ledger_entry *x = &w->entry;
+
+	*x = (struct ledger_entry){.kind = LEDGER_ARCHIVE, .kept = (uint32_t)w->kept};
+	if (strlen(cfg->path) >= sizeof(x->path) || strlen(name) >= sizeof(x->name))
+		return err_sys(e, ERR_DEST, -ENAMETOOLONG, "%s", name);
+	(void)snprintf(x->path, sizeof(x->path), "%s", cfg->path);
+	(void)snprintf(x->name, sizeof(x->name), "%s", name);
+	(void)snprintf(x->type, sizeof(x->type), "%s", dest_directory.type);
+	int rc = file_tag(x->tag, e);
+	if (rc < 0 || !ledger_is_kept())
+		return rc;
+	rc = ledger_write(x, e);
+	w->is_entered = rc == 0;
+	return rc;
+}
+
+static int prepare(
+	struct dest_writer *w, const struct cfg_dest *cfg, const char *name, struct err *e)
 {
 	struct stat st;
 	int rc = open_root(cfg, &w->root, e);
@@ -130,12 +151,14 @@ static int prepare(struct dest_writer *w, const struct cfg_dest *cfg, struct err
 	if (rc < 0)
 		return rc;
 	w->kept = existing(w->root, w->folder);
-	rc = file_open_dir(w->root, w->folder, true, &w->dir, e);
+	rc = enter(w, cfg, name, e);
+	if (rc == 0)
+		rc = file_open_dir(w->root, w->folder, true, &w->dir, e);
 	if (rc < 0)
 		return rc;
 	if (fstatat(w->dir, w->manifest, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_sys(e, ERR_DEST, -EEXIST, "%s", w->manifest);
-	return file_part_begin(w->dir, w->archive, &w->part, e);
+	return file_part_begin(w->dir, w->archive, w->entry.tag, &w->part, e);
 }
 
 static int dir_abort(struct dest_writer *w, struct err *e);
@@ -149,7 +172,7 @@ static int begin(
 		return err_set(e, ERR_DEST, -EINVAL, "'%s' is no archive name", name);
 	int rc = writer_new(name, &w, e);
 	if (rc == 0)
-		rc = prepare(w, cfg, e);
+		rc = prepare(w, cfg, name, e);
 	if (rc < 0) {
 		if (w)
 			(void)dir_abort(w, NULL);
@@ -166,24 +189,32 @@ static struct sink *get_sink(struct dest_writer *w)
 
 static int put_manifest(struct dest_writer *w, const char *text, size_t len, struct err *e)
 {
-	struct file_part part;
-	int rc = file_part_begin(w->dir, w->manifest, &part, e);
+	int rc = file_part_begin(w->dir, w->manifest, w->entry.tag, &w->text, e);
 
 	if (rc == 0)
-		rc = file_part_write(&part, text, len, e);
+		rc = file_part_write(&w->text, text, len, e);
 	if (rc == 0)
-		rc = file_part_publish(&part, e);
-	(void)file_part_drop(&part, NULL);
+		rc = file_part_sync(&w->text, e);
+	if (rc == 0 && fsync(w->dir) < 0)
+		rc = err_sys(e, ERR_DEST, -errno, "cannot sync the folder of %s", w->manifest);
 	return rc;
 }
 
+/*
+ * Both files are whole and on disk before the first gets its name.  So whoever finds the archive
+ * published and the manifest under its temporary name may publish that too: settle_names.
+ */
 static int seal(struct dest_writer *w, const char *manifest, size_t len, struct err *e)
 {
-	int rc = file_part_publish(&w->part, e);
+	int rc = file_part_sync(&w->part, e);
 
+	if (rc == 0)
+		rc = put_manifest(w, manifest, len, e);
+	if (rc == 0)
+		rc = file_part_publish(&w->part, e);
 	if (rc < 0)
 		return rc;
-	rc = put_manifest(w, manifest, len, e);
+	rc = file_part_publish(&w->text, e);
 	if (rc == 0) {
 		w->sealed = true;
 		return 0;
@@ -195,26 +226,31 @@ static int seal(struct dest_writer *w, const char *manifest, size_t len, struct 
 	return rc;
 }
 
-/* Removes the folders this writer made, deepest first, as long as they are empty. */
-static void remove_folders(struct dest_writer *w)
+/* Removes the folders a writer made, deepest first, as long as they are empty. */
+static void remove_folders(int root, char *folder, size_t kept)
 {
-	size_t len = strlen(w->folder);
+	size_t len = strlen(folder);
 
-	while (len > w->kept && unlinkat(w->root, w->folder, AT_REMOVEDIR) == 0) {
-		while (len > w->kept && w->folder[len - 1] != '/')
+	while (len > kept && unlinkat(root, folder, AT_REMOVEDIR) == 0) {
+		while (len > kept && folder[len - 1] != '/')
 			len--;
-		if (len > w->kept)
+		if (len > kept)
 			len--;
-		w->folder[len] = '\0';
+		folder[len] = '\0';
 	}
 }
 
 static int dir_abort(struct dest_writer *w, struct err *e)
 {
 	int rc = file_part_drop(&w->part, e);
+	int text = file_part_drop(&w->text, rc < 0 ? NULL : e);
 
+	if (rc == 0)
+		rc = text;
 	if (!w->sealed && w->root >= 0 && w->folder)
-		remove_folders(w);
+		remove_folders(w->root, w->folder, w->kept);
+	if (rc == 0 && w->is_entered)
+		rc = ledger_remove(&w->entry, e);
 	scope_close(&w->dir);
 	scope_close(&w->root);
 	free(w->folder);
@@ -224,11 +260,81 @@ static int dir_abort(struct dest_writer *w, struct err *e)
 	return rc;
 }
 
+static int drop(int dir, const char *name, struct err *e)
+{
+	/* Looked for first, since a read-only folder would refuse even what is not there. */
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		return 0;
+	return unlinkat(dir, name, 0) < 0 && errno != ENOENT
+		       ? err_sys(e, ERR_DEST, -errno, "cannot remove %s", name)
+		       : 0;
+}
+
+/* By the tag the temporary files are ours; what they tell decides about the final ones. */
+static int settle_names(
+	int dir, const char *archive, const char *manifest, const char *tag, struct err *e)
+{
+	char part[300], text[300];
+	struct stat a, p, m, t;
+	int rc = 0;
+
+	file_part_name(archive, tag, part);
+	file_part_name(manifest, tag, text);
+	const bool has_archive =
+		fstatat(dir, archive, &a, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(a.st_mode);
+	const bool has_manifest = fstatat(dir, manifest, &m, AT_SYMLINK_NOFOLLOW) == 0;
+	const bool has_part = fstatat(dir, part, &p, AT_SYMLINK_NOFOLLOW) == 0;
+	const bool has_text = fstatat(dir, text, &t, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!has_part && has_text && has_archive && !has_manifest) {
+		rc = file_rename_new(dir, text, manifest);
+		if (rc < 0)
+			return err_sys(e, ERR_DEST, rc, "cannot publish %s", manifest);
+	}
+	/* Where a rename may replace, publishing is a link: for a moment it has both names. */
+	if (has_part && has_archive && !has_manifest && a.st_ino == p.st_ino && a.st_nlink > 1)
+		rc = drop(dir, archive, e);
+	if (rc == 0)
+		rc = drop(dir, text, e);
+	if (rc == 0)
+		rc = drop(dir, part, e);
+	if (rc == 0 && (has_text || has_part) && fsync(dir) < 0)
+		rc = err_sys(e, ERR_DEST, -errno, "cannot sync the folder of %s", archive);
+	return rc;
+}
+
+static int settle(const struct ledger_entry *x, struct err *e)
+{
+	const struct cfg_dest cfg = {.path = (char *)(uintptr_t)x->path};
+	struct dest_writer *w = NULL;
+
+	if (!name_is_good(x->name))
+		return err_set(e, ERR_LEFTOVER, -EINVAL, "'%s' is no archive name", x->name);
+	int rc = writer_new(x->name, &w, e);
+	if (rc == 0)
+		rc = open_root(&cfg, &w->root, e);
+	if (rc == 0)
+		rc = file_open_dir(w->root, w->folder, false, &w->dir, e);
+	if (rc == 0)
+		rc = settle_names(w->dir, w->archive, w->manifest, x->tag, e);
+	/* Perhaps none of the folders were made, or some, or the destination is gone. */
+	if (rc == -ENOENT)
+		rc = 0;
+	if (w) {
+		w->kept = x->kept;
+		w->sealed = rc < 0;
+		(void)dir_abort(w, NULL);
+	}
+	return rc;
+}
+
 /* Calls fn for each file below dir in no order; path is the folder's, "" or with a final '/'. */
 struct scan {
 	int (*fn)(struct scan *s, int dir, const char *path, const char *name, struct err *e);
 	struct dest_list *list;
 	size_t cap;
+	char tag[17]; /* for its half that names this host */
 	int removed;
 };
 
@@ -398,47 +504,60 @@ static int list(const struct cfg_dest *cfg, struct dest_list *ret, struct err *e
 
 static int open_archive(const struct cfg_dest *cfg, const char *name, int *ret_fd, struct err *e)
 {
-	AUTO_CLOSE int root = -1;
-	AUTO_CLOSE int dir = -1;
-	AUTO_FREE char *folder = NULL;
-	AUTO_FREE char *file = NULL;
-	const char *slash = strrchr(name, '/');
-	const char *base = slash ? slash + 1 : name;
+	struct dest_writer *w = NULL;
 
 	if (!name_is_good(name))
 		return err_set(e, ERR_DEST, -EINVAL, "'%s' is no archive name", name);
-	folder = strndup(name, slash ? (size_t)(slash - name) : 0);
-	if (!folder || asprintf(&file, "%s" ARCHIVE_END, base) < 0) {
-		file = NULL;
-		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", name);
-	}
-	int rc = open_root(cfg, &root, e);
+	int rc = writer_new(name, &w, e);
 	if (rc == 0)
-		rc = file_open_dir(root, folder, false, &dir, e);
-	if (rc < 0)
-		return rc;
-	*ret_fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	return *ret_fd < 0 ? err_sys(e, ERR_DEST, -errno, "cannot open %s", file) : 0;
+		rc = open_root(cfg, &w->root, e);
+	if (rc == 0)
+		rc = file_open_dir(w->root, w->folder, false, &w->dir, e);
+	if (rc == 0) {
+		*ret_fd =
+			openat(w->dir, w->archive, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		rc = *ret_fd < 0 ? err_sys(e, ERR_DEST, -errno, "cannot open %s", w->archive) : 0;
+	}
+	if (w) {
+		w->sealed = true; /* its folders are none of ours */
+		(void)dir_abort(w, NULL);
+	}
+	return rc;
 }
 
-/* Only what file_part_begin makes: ".NAME.part-" and sixteen hex digits. */
-static bool is_part(const char *name)
+/* Only what this host's file_part_begin makes: ".NAME.part-" and sixteen digits, eight known. */
+static bool is_part(const char *name, const char *tag)
 {
 	const char *mark = strrchr(name, '-');
 
-	if (name[0] != '.' || !mark || mark - name < 6 || memcmp(mark - 5, ".part", 5) != 0)
+	if (name[0] != '.' || !mark || mark - name < 7 || memcmp(mark - 5, ".part", 5) != 0)
 		return false;
-	return strlen(mark + 1) == 16 && strspn(mark + 1, "0123456789abcdef") == 16;
+	return strlen(mark + 1) == 16 && strspn(mark + 1, "0123456789abcdef") == 16 &&
+	       strncmp(mark + 1, tag, 8) == 0;
 }
 
 static int sweep_file(struct scan *s, int dir, const char *path, const char *name, struct err *e)
 {
-	if (!is_part(name))
+	char final[256], archive[300], manifest[300];
+	const char *mark = strrchr(name, '-');
+
+	if (!is_part(name, s->tag))
 		return 0;
-	if (unlinkat(dir, name, 0) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : err_sys(e, ERR_DEST, -errno, "cannot remove %s%s", path, name);
+	(void)snprintf(final, sizeof(final), "%.*s", (int)(mark - 5 - name - 1), name + 1);
+	size_t len = strlen(final), end = strlen(ARCHIVE_END);
+	if (len > end && strcmp(final + len - end, ARCHIVE_END) == 0)
+		len -= end;
+	else if (len > strlen(MANIFEST_END) &&
+		 strcmp(final + len - strlen(MANIFEST_END), MANIFEST_END) == 0)
+		len -= strlen(MANIFEST_END);
+	(void)snprintf(archive, sizeof(archive), "%.*s" ARCHIVE_END, (int)len, final);
+	(void)snprintf(manifest, sizeof(manifest), "%.*s" MANIFEST_END, (int)len, final);
+	int rc = settle_names(dir, archive, manifest, mark + 1, e);
+	/* The name was cut: what it stands for is known to the ledger only. */
+	if (rc == 0)
+		rc = drop(dir, name, e);
+	if (rc < 0)
+		return err_add(e, "%s", path);
 	s->removed++;
 	return 0;
 }
@@ -446,7 +565,10 @@ static int sweep_file(struct scan *s, int dir, const char *path, const char *nam
 static int sweep(const struct cfg_dest *cfg, struct err *e)
 {
 	struct scan s = {.fn = sweep_file};
-	int rc = scan_all(cfg, &s, e);
+	int rc = file_tag(s.tag, e);
+
+	if (rc == 0)
+		rc = scan_all(cfg, &s, e);
 
 	return rc < 0 ? rc : s.removed;
 }
@@ -473,5 +595,6 @@ const struct dest_ops dest_directory = {
 	.abort = dir_abort,
 	.list = list,
 	.open = open_archive,
+	.settle = settle,
 	.sweep = sweep,
 };
