@@ -50,6 +50,17 @@ static int check_job_names(const struct run_options *o, struct err *e)
 	return 0;
 }
 
+/* One a line. */
+static void log_notes(const struct cfg_store *s, const char *notes)
+{
+	while (notes && *notes) {
+		const size_t len = strcspn(notes, "\n");
+
+		log_warning("store '%s': %.*s", s->name, (int)len, notes);
+		notes += len + (notes[len] == '\n');
+	}
+}
+
 int list_stores(const struct cfg *cfg, struct container_list *list)
 {
 	int code = EXIT_GOOD;
@@ -60,8 +71,7 @@ int list_stores(const struct cfg *cfg, struct container_list *list)
 		const struct cfg_store *s = &cfg->stores[i];
 		int r = store_find(s->type)->list(s, list, &notes, &e);
 
-		if (notes.len)
-			log_warning("store '%s': %s", s->name, notes.data);
+		log_notes(s, notes.data);
 		if (r < 0) {
 			log_error("store '%s': %s", s->name, e.text);
 			code = exit_worst(code, err_exit_code(e.kind));

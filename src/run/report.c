@@ -2,6 +2,7 @@
 /* What a run tells: JSON lines ("v":1, "type") or text on stdout, progress on a terminal. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "clock.h"
 #include "job.h"
@@ -71,8 +72,8 @@ void report_item(const struct job *j, const struct err *failure)
 
 	log_progress("");
 	for (size_t i = 0; i < j->trouble.kept && i < 20; i++)
-		log_warning("%s: '%s': %s: error %d", j->container->name, j->trouble.items[i].path,
-			j->trouble.items[i].what, j->trouble.items[i].error);
+		log_warning("%s: '%s': %s: %s", j->container->name, j->trouble.items[i].path,
+			j->trouble.items[i].what, strerror(j->trouble.items[i].error));
 	if (failure && j->is_skipped)
 		log_info("%s: skipped: %s", j->container->name, failure->text);
 	else if (failure)
