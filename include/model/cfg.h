@@ -25,9 +25,10 @@ struct cfg_tree {
 struct cfg_store {
 	char *name, *type;
 	char *root;             /* NULL for types without one */
-	char *pool;             /* dm name of its pool; empty: found by itself */
+	char *pool;             /* dm name of its pool; empty or NULL: found by itself */
 	struct cfg_tree *trees; /* of type tree only */
 	size_t tree_count;
+	char *socket; /* of the engine's API; only to pause containers */
 };
 
 struct cfg_dest {
@@ -52,6 +53,15 @@ struct cfg_job {
 	char *on_pool_limit;                   /* "continue" or "stop" */
 };
 
+/* A program run before or after a job or a container. */
+struct cfg_command {
+	char *before, *after;      /* "job" or "container"; exactly one is set */
+	struct cfg_strings jobs;   /* names of jobs; none: all; all exist */
+	struct cfg_strings states; /* "finish", "fail"; none: both; only with after */
+	struct cfg_strings run;    /* program and arguments; the first is an absolute path */
+	int64_t timeout;           /* seconds */
+};
+
 struct cfg {
 	struct cfg_store *stores;
 	size_t store_count;
@@ -59,6 +69,8 @@ struct cfg {
 	size_t dest_count;
 	struct cfg_job *jobs;
 	size_t job_count;
+	struct cfg_command *commands;
+	size_t command_count;
 	int64_t pool_min_free_data, pool_min_free_metadata; /* percent */
 	int64_t lock_wait;                                  /* seconds */
 	int64_t nice;                                       /* 0..19 */

@@ -33,11 +33,12 @@ struct cfg_key {
 	const struct cfg_key *sub; /* CFG_MAPS: rows of one entry */
 	const char *const *only;   /* values of "type" of the map that have this key; NULL: all */
 	bool required;
-	bool filled;              /* a list that needs an entry */
-	const char *def;          /* default as the operator would write it; NULL if required */
-	const char *const *words; /* CFG_ENUM: allowed words, NULL at the end */
-	enum cfg_unit unit;       /* CFG_NUM */
-	int64_t min, max;         /* CFG_NUM: inclusive */
+	bool optional;   /* missing without a default: NULL or none */
+	bool filled;     /* a list that needs an entry */
+	const char *def; /* default as the operator would write it; NULL if required or optional */
+	const char *const *words;        /* CFG_ENUM: allowed words, NULL at the end */
+	enum cfg_unit unit;              /* CFG_NUM */
+	int64_t min, max;                /* CFG_NUM: inclusive */
 	const char *min_text, *max_text; /* the same as an operator would write it */
 	cfg_check_fn *check; /* of the text, or of each entry of a list; NULL: any text */
 	const char *pattern; /* the same as a JSON Schema pattern, as far as it can say it */
@@ -83,13 +84,15 @@ struct cfg_key {
 		.name = NULL                                                                       \
 	}
 
-#define CFG_KEYS_MAX 32 /* rows of one table */
+#define CFG_TYPE "{type}" /* at the end of a default: the type of the map */
+#define CFG_KEYS_MAX 32   /* rows of one table */
 
 extern const struct cfg_key cfg_keys[]; /* the top level of the file */
 extern const struct cfg_key cfg_tree_keys[];
 extern const struct cfg_key cfg_store_keys[];
 extern const struct cfg_key cfg_dest_keys[];
 extern const struct cfg_key cfg_job_keys[];
+extern const struct cfg_key cfg_command_keys[];
 
 /* Has a map of this type the row?  type may be NULL: nobody knows yet. */
 bool cfg_key_applies(const struct cfg_key *k, const char *type);

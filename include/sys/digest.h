@@ -17,4 +17,6 @@ int digest_end(struct digest *d, char out[DIGEST_HEX], struct err *e);
 /* As digest_end, but the bytes; d starts anew. */
 int digest_next(struct digest *d, unsigned char out[DIGEST_LEN], struct err *e);
 void digest_hex(const unsigned char in[DIGEST_LEN], char out[DIGEST_HEX]);
+/* Of len bytes at once. */
+int digest_text(const void *data, size_t len, char out[DIGEST_HEX], struct err *e);
 void digest_free(struct digest *d);

@@ -16,11 +16,7 @@
 /* One request in the kernel's layout; the size is fixed, so nothing is allocated later. */
 struct dmraw {
 	struct dm_ioctl io;
-	union {
-		struct dm_target_msg msg;
-		struct dm_target_spec spec;
-		char room[512];
-	} u;
+	_Alignas(8) char room[512]; /* a struct dm_target_msg or dm_target_spec, and text */
 };
 
 /* An open /dev/mapper/control, or a negative errno. */
@@ -30,8 +26,7 @@ void dmraw_prepare(struct dmraw *q, const char *name, uint32_t flags);
 void dmraw_prepare_message(struct dmraw *q, const char *name, const char *message);
 /* 0 or a negative errno; async-signal-safe. */
 int dmraw_call(int control, unsigned long what, struct dmraw *q);
-bool dmraw_is_suspended(int control, const char *name);
-/* A live or missing device is success.  Keeps the udev properties, which libdevmapper's resume
+/* 1: resumed; 0: was live, or is missing.  Keeps the udev properties, which libdevmapper's resume
  * would rewrite. */
 int dmraw_resume(int control, const char *name);
 /* Status line of the first target, without committing the pool's metadata. */

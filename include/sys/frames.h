@@ -34,6 +34,8 @@ int frames_new(struct sink *to, int level, struct frames **ret, struct err *e);
  * Errors of the threads come back from a later call.
  */
 void frames_limit(struct frames *f, unsigned workers, size_t memory);
+/* At most so many bytes go in a second; 0: no limit. */
+void frames_rate(struct frames *f, uint64_t bytes_per_s);
 int frames_write(struct frames *f, const void *data, size_t len, struct err *e);
 /* A good place to cut: ends the frame when it is at least FRAMES_CUT long (member boundaries). */
 int frames_boundary(struct frames *f, struct err *e);

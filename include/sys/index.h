@@ -33,7 +33,7 @@ enum index_has {
 };
 
 struct index_entry {
-	const char *path; /* as in the tar; owned by struct index */
+	const char *path; /* as tar_path_clean leaves it; owned by struct index */
 	const char *link; /* NULL unless a link; lies behind path */
 	uint32_t has;
 	uint32_t mode; /* st_mode */

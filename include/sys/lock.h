@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run at a time on each pool and each destination: flock on /run/thinark/KIND-NAME.lock, or for
- * other users than root below $XDG_RUNTIME_DIR or $HOME, which dies with the process.  The file is
- * never unlinked and says who holds it.
+ * One run at a time on each pool and each destination: flock on KIND-NAME.lock, which dies with the
+ * process.  Root's lie in /run/thinark, other users' in $XDG_RUNTIME_DIR or as dot-files in $HOME.
+ * The file is never unlinked and says who holds it.
  */
 #pragma once
+
+#include <stdbool.h>
 
 #include "err.h"
 
@@ -17,3 +19,8 @@
  */
 int lock_take(const char *kind, const char *name, const char *what, unsigned wait_s, int *ret_fd,
 	struct err *e);
+/*
+ * After lock_take refused: did the process that took the lock die?  Then a child of it holds the
+ * lock on, one that ends a snapshot or hangs in the kernel with nobody watching it.
+ */
+bool lock_is_orphaned(const char *kind, const char *name);

@@ -68,8 +68,9 @@ int cfg_check_path(const char *text, char *reason, size_t reason_size)
 
 int cfg_check_match(const char *text, char *reason, size_t reason_size)
 {
-	static const char *const states[] = {
-		"created", "running", "paused", "restarting", "exited", "dead", "removing"};
+	static const char *const states[] = {"created", "running", "paused", "restarting", "exited",
+		"stopped", "dead", "removing"};
+	static const char *const globs[] = {"pod:", "namespace:"};
 
 	if (!*text)
 		return refuse(reason, reason_size, "an empty pattern matches nothing");
@@ -80,17 +81,24 @@ int cfg_check_match(const char *text, char *reason, size_t reason_size)
 			return refuse(reason, reason_size, "'label:' needs a key");
 		return 0;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(globs); i++)
+		if (strncmp(text, globs[i], strlen(globs[i])) == 0)
+			return text[strlen(globs[i])]
+				       ? 0
+				       : refuse(reason, reason_size,
+						 "'pod:' and 'namespace:' need a name or a glob");
 	if (strncmp(text, "state:", 6) == 0) {
 		for (size_t i = 0; i < ARRAY_LEN(states); i++)
 			if (strcmp(text + 6, states[i]) == 0)
 				return 0;
 		return refuse(reason, reason_size,
-			"a state is created, running, paused, restarting, exited, dead or "
-			"removing");
+			"a state is created, running, paused, restarting, exited, stopped, "
+			"dead or removing");
 	}
 	/* No name contains a colon, so this would never match: most likely a typing mistake. */
 	if (strchr(text, ':') && !strchr(text, '['))
-		return refuse(reason, reason_size, "only 'label:' and 'state:' are known");
+		return refuse(reason, reason_size,
+			"only 'label:', 'state:', 'pod:' and 'namespace:' are known");
 	return 0;
 }
 
@@ -242,6 +250,34 @@ static void check_trees(const struct cfg_node *stores, struct cfg_mistakes *m)
 	}
 }
 
+static void check_command(
+	const struct cfg_node *command, const struct names *jobs, struct cfg_mistakes *m)
+{
+	const struct cfg_node *before = cfg_node_get(command, "before");
+	const struct cfg_node *after = cfg_node_get(command, "after");
+	const struct cfg_node *states = cfg_node_get(command, "states");
+	const struct cfg_node *run = cfg_node_get(command, "run");
+	const struct cfg_node *list = cfg_node_get(command, "jobs");
+	char reason[128];
+
+	if (command->kind != NODE_MAP)
+		return;
+	if (before && after)
+		cfg_mistake(
+			m, after, "after", "not together with 'before', on line %zu", before->line);
+	else if (!before && !after)
+		cfg_mistake(m, command, "commands", "'before' or 'after' is needed");
+	if (states && !after)
+		cfg_mistake(m, states, "states", "only with 'after'");
+	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)
+		report_missing(jobs, list->items[i], "jobs", "job", m);
+	if (!run || run->kind != NODE_LIST || run->count == 0)
+		return;
+	const struct cfg_node *program = run->items[0];
+	if (program->kind == NODE_TEXT && cfg_check_path(program->text, reason, sizeof(reason)) < 0)
+		cfg_mistake(m, program, "run", "'%.80s': %s", program->text, reason);
+}
+
 void cfg_cross_check(const struct cfg_node *root, struct cfg_mistakes *m)
 {
 	const struct cfg_node *list = cfg_node_get(root, "jobs");
@@ -255,6 +291,9 @@ void cfg_cross_check(const struct cfg_node *root, struct cfg_mistakes *m)
 	report_twice(&jobs, "name", m);
 	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)
 		check_job(list->items[i], &stores, &dests, m);
+	list = cfg_node_get(root, "commands");
+	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)
+		check_command(list->items[i], &jobs, m);
 	free(stores.items);
 	free(dests.items);
 	free(jobs.items);

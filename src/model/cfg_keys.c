@@ -6,12 +6,14 @@
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 #define PATH_PATTERN "^/"
 
-static const char *const store_types[] = {"docker", "tree", NULL};
-static const char *const engines[] = {"docker", NULL};
-static const char *const folders[] = {"tree", NULL};
+static const char *const store_types[] = {"docker", "containerd", "tree", NULL};
+static const char *const rooted[] = {"docker", "containerd", NULL};
+static const char *const listed[] = {"tree", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
 static const char *const limit_actions[] = {"continue", "stop", NULL};
+static const char *const moments[] = {"job", "container", NULL};
+static const char *const states[] = {"finish", "fail", NULL};
 static const char *const io_classes[] = {"best-effort", "idle", NULL};
 
 const struct cfg_key cfg_tree_keys[] = {
@@ -30,13 +32,16 @@ const struct cfg_key cfg_store_keys[] = {
 		.help = "Name of the store, used by jobs"),
 	KEY_ENUM(struct cfg_store, type, store_types, .required = true, .sample = "docker",
 		.help = "Kind of container engine"),
-	KEY_STR(struct cfg_store, root, .only = engines, .def = "/var/lib/docker",
+	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/" CFG_TYPE,
 		.sample = "/var/lib/docker", .check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
-	KEY_STR(struct cfg_store, pool, .only = engines, .def = "", .sample = "docker-thinpool",
+	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
 		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
+	KEY_STR(struct cfg_store, socket, .only = rooted, .def = "/var/run/docker.sock",
+		.check = cfg_check_path, .pattern = PATH_PATTERN,
+		.help = "Socket of the engine, used for consistency: pause only"),
 	KEY_MAPS(struct cfg_store, "trees", trees, tree_count, struct cfg_tree, cfg_tree_keys,
-		.only = folders, .required = true, .filled = true,
+		.only = listed, .required = true, .filled = true,
 		.help = "Folders, each of which is archived as one container"),
 	KEY_END,
 };
@@ -61,7 +66,7 @@ const struct cfg_key cfg_job_keys[] = {
 		.help = "Names of the stores whose containers are archived"),
 	KEY_LIST(struct cfg_job, containers, .filled = true, .def = "[\"*\"]", .sample = "[\"*\"]",
 		.check = cfg_check_match,
-		.help = "Name, id prefix, glob, label:KEY, label:KEY=VALUE or state:STATE"),
+		.help = "Name, id prefix, glob, label:KEY[=VALUE], state:, pod: or namespace:"),
 	KEY_LIST(struct cfg_job, exclude_containers, .def = "[]", .check = cfg_check_match,
 		.sample = "[\"*-tmp\", \"label:backup=off\"]",
 		.help = "Containers left out, written as in containers"),
@@ -92,6 +97,23 @@ const struct cfg_key cfg_job_keys[] = {
 	KEY_END,
 };
 
+const struct cfg_key cfg_command_keys[] = {
+	KEY_ENUM(struct cfg_command, before, moments, .optional = true, .sample = "container",
+		.help = "Run before each job or container; either this or after"),
+	KEY_ENUM(struct cfg_command, after, moments, .optional = true,
+		.help = "Run after each job or container, also when it failed"),
+	KEY_LIST(struct cfg_command, jobs, .def = "[]", .sample = "[nightly]",
+		.help = "Names of the jobs it belongs to; none for all"),
+	KEY_LIST(struct cfg_command, states, .def = "[]", .words = states,
+		.help = "With after: only when it came to this end; none for any"),
+	KEY_LIST(struct cfg_command, run, .required = true, .filled = true,
+		.sample = "[/usr/local/sbin/quiesce, --fast]",
+		.help = "Absolute path of the program and its arguments; no shell"),
+	KEY_NUM(struct cfg_command, timeout, CFG_SECONDS, 1, 86400, "1s", "1d", .def = "60s",
+		.sample = "60s", .help = "A program that runs longer is killed and has failed"),
+	KEY_END,
+};
+
 const struct cfg_key cfg_keys[] = {
 	KEY_MAPS(struct cfg, "stores", stores, store_count, struct cfg_store, cfg_store_keys,
 		.required = true, .filled = true, .help = "Container engines to read from"),
@@ -100,6 +122,9 @@ const struct cfg_key cfg_keys[] = {
 	KEY_MAPS(struct cfg, "jobs", jobs, job_count, struct cfg_job, cfg_job_keys,
 		.required = true, .filled = true,
 		.help = "What is archived, where it goes and how"),
+	KEY_MAPS(struct cfg, "commands", commands, command_count, struct cfg_command,
+		cfg_command_keys, .optional = true,
+		.help = "Programs run before and after jobs and containers"),
 	KEY_NUM(struct cfg, pool_min_free_data, CFG_PERCENT, 1, 90, "1%", "90%", .def = "10%",
 		.help = "Free data below which a pool is left alone"),
 	KEY_NUM(struct cfg, pool_min_free_metadata, CFG_PERCENT, 1, 90, "1%", "90%", .def = "10%",
@@ -114,6 +139,6 @@ const struct cfg_key cfg_keys[] = {
 		.def = "128M",
 		.help = "For reading ahead and compressing; about 13M let one core more compress"),
 	KEY_NUM(struct cfg, rate_limit, CFG_BYTES, 0, (int64_t)1 << 40, "0", "1T", .def = "0",
-		.help = "Bytes read and written a second, 0 for no limit"),
+		.help = "Bytes archived a second, before compression; 0 for no limit"),
 	KEY_END,
 };

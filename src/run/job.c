@@ -15,7 +15,11 @@
 
 static int prepare(struct job *j, struct err *e)
 {
-	return snap_prepare(j->pool, j->container, j->next_id, &j->undo, &j->snap, e);
+	const struct cfg_store *store = cfg_find_store(j->options->cfg, j->container->store);
+	const bool is_pause = strcmp(j->cfg->consistency, "pause") == 0;
+
+	return snap_prepare(j->pool, j->container, is_pause ? store->socket : NULL, j->next_id,
+		&j->undo, &j->snap, e);
 }
 
 static int stage_snapshot(struct job *j, struct err *e)
@@ -137,6 +141,7 @@ static int stage_archive(struct job *j, struct err *e)
 		r = frames_new(j->dest_ops->sink(j->writer), j->cfg->zstd_level, &f, e);
 	if (r == 0) {
 		frames_limit(f, 0, (size_t)j->options->cfg->memory);
+		frames_rate(f, (uint64_t)j->options->cfg->rate_limit);
 		r = pack_new(f, &p, e);
 	}
 	if (r == 0)
@@ -148,7 +153,7 @@ static int stage_archive(struct job *j, struct err *e)
 
 static int stage_seal(struct job *j, struct err *e)
 {
-	char created[24];
+	char created[24], sha256[DIGEST_HEX];
 	AUTO_STRBUF text = {0};
 	const char *slash = strrchr(j->name, '/');
 	AUTO_STRBUF file = {0};
@@ -170,6 +175,8 @@ static int stage_seal(struct job *j, struct err *e)
 		.was_active = j->snap.was_active,
 		.window_ms = (double)j->snap.window_ns / 1e6,
 		.freeze = j->snap.freeze,
+		.consistency = j->snap.was_paused ? "pause" : "freeze",
+		.paused_ms = (double)j->snap.paused_ns / 1e6,
 		.fs_type = j->fs_type,
 		.mount_mode = j->mount_mode,
 		.compression = j->cfg->compression,
@@ -192,6 +199,10 @@ static int stage_seal(struct job *j, struct err *e)
 	memcpy(copy.index_sha256, j->index_sha256, sizeof(copy.index_sha256));
 	int r = manifest_write(&copy, &text, e);
 	if (r == 0)
+		r = digest_text(text.data, manifest_covered(&text), sha256, e);
+	if (r == 0)
+		r = manifest_seal(&text, sha256, e);
+	if (r == 0)
 		r = j->dest_ops->seal(j->writer, text.data, text.len, e);
 	j->is_sealed = r == 0;
 	return r;
@@ -210,7 +221,7 @@ static const struct stage {
 } stages[] = {
 	{"snapshot", FOR(VOLUME_THIN), stage_snapshot, 300},
 	{"mount", FOR(VOLUME_THIN), stage_mount, 300},
-	{"open", FOR(VOLUME_FOLDER), stage_open, 300},
+	{"open", FOR(VOLUME_FOLDER), stage_open, 60},
 	{"archive", FOR_ALL, stage_archive, BY_SETTING},
 	{"seal", FOR_ALL, stage_seal, 600},
 };
@@ -240,6 +251,8 @@ static int run_stages(struct job *j, struct err *e)
 		if (r < 0)
 			(void)err_add(e, "%s", s->name);
 	}
+	if (j->root >= 0)
+		(void)close(TAKE_FD(j->root)); /* or the mount would be busy */
 	j->is_pool_limit = j->watch && watch_is_pool_limit(j->watch);
 	watch_stop(TAKE_PTR(j->watch));
 	stop_clear();
@@ -250,10 +263,8 @@ static int run_stages(struct job *j, struct err *e)
 static int unwind(struct job *j, int r, struct err *e)
 {
 	struct err left = {0};
-
-	if (j->root >= 0)
-		(void)close(TAKE_FD(j->root)); /* or the mount would be busy */
 	int u = undo_to(&j->undo, 0, &left);
+
 	if (u == 0)
 		return r;
 	left.kind = ERR_LEFTOVER;
@@ -261,6 +272,13 @@ static int unwind(struct job *j, int r, struct err *e)
 		(void)err_add(&left, "%s; then", e->text);
 	*e = left;
 	return u;
+}
+
+const char *job_result(const struct job *j)
+{
+	if (j->is_skipped)
+		return "skipped";
+	return !j->is_sealed ? "failed" : j->trouble.count ? "incomplete" : "good";
 }
 
 int job_run(struct job *j, struct err *e)
@@ -274,7 +292,7 @@ int job_drop(struct job *j, const char *why, struct err *e)
 	return unwind(j, err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", why), e);
 }
 
-void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
+void job_shoot_group(struct job *jobs, size_t count, int *rets, struct err *errors)
 {
 	AUTO_FREE struct snap **snaps = calloc(count, sizeof(*snaps));
 	AUTO_FREE struct job **ready = calloc(count, sizeof(*ready));
@@ -283,14 +301,14 @@ void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
 	int r = snaps && ready ? 0 : err_sys(&e, ERR_FATAL, -ENOMEM, "group");
 
 	for (size_t i = 0; i < count; i++) {
-		if (errors[i].kind || jobs[i].container->volume != VOLUME_THIN)
+		if (rets[i] || jobs[i].container->volume != VOLUME_THIN)
 			continue;
-		int p = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
 		if (r < 0)
 			errors[i] = e;
-		if (p < 0) {
+		rets[i] = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
+		if (rets[i] < 0) {
 			(void)err_add(&errors[i], "snapshot");
-			(void)unwind(&jobs[i], p, &errors[i]);
+			rets[i] = unwind(&jobs[i], rets[i], &errors[i]);
 		} else {
 			snaps[n] = &jobs[i].snap;
 			ready[n++] = &jobs[i];
@@ -306,8 +324,10 @@ void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
 		ready[i]->time = now;
 		ready[i]->is_shot = r == 0;
 		if (r < 0) {
-			errors[ready[i] - jobs] = e;
-			(void)unwind(ready[i], r, &errors[ready[i] - jobs]);
+			const size_t at = (size_t)(ready[i] - jobs);
+
+			errors[at] = e;
+			rets[at] = unwind(ready[i], r, &errors[at]);
 		}
 	}
 }

@@ -58,6 +58,19 @@ void digest_hex(const unsigned char in[DIGEST_LEN], char out[DIGEST_HEX])
 		(void)snprintf(out + 2 * i, 3, "%02x", in[i]);
 }
 
+int digest_text(const void *data, size_t len, char out[DIGEST_HEX], struct err *e)
+{
+	struct digest *d = NULL;
+	int rc = digest_new(&d, e);
+
+	if (rc == 0)
+		rc = digest_add(d, data, len, e);
+	if (rc == 0)
+		rc = digest_end(d, out, e);
+	digest_free(d);
+	return rc;
+}
+
 void digest_free(struct digest *d)
 {
 	if (!d)

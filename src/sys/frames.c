@@ -11,6 +11,7 @@
 #include "format.h"
 #include "lanes.h"
 #include "budget.h"
+#include "rate.h"
 #include "scope.h"
 #include "thread.h"
 
@@ -38,6 +39,7 @@ struct worker {
 };
 
 struct frames {
+	struct rate rate;
 	struct sink *to;
 	struct digest *digest;
 	int level;
@@ -246,6 +248,11 @@ static int end_frame(struct frames *f, struct err *e)
 	return 0;
 }
 
+void frames_rate(struct frames *f, uint64_t bytes_per_s)
+{
+	rate_start(&f->rate, bytes_per_s);
+}
+
 int frames_write(struct frames *f, const void *data, size_t len, struct err *e)
 {
 	const unsigned char *p = data;
@@ -262,6 +269,9 @@ int frames_write(struct frames *f, const void *data, size_t len, struct err *e)
 		f->slot->raw_len += n;
 		f->member += n;
 		f->in += n;
+		/* Whoever waits for us waits with us: readers run no further ahead than memory
+		 * goes. */
+		rate_take(&f->rate, n);
 		p += n;
 		len -= n;
 		if (f->member % FRAMES_CUT == 0)

@@ -74,8 +74,7 @@ void index_build_begin(struct index_build *b, const struct pack_entry *entry, co
 		.mtime = st->st_mtim,
 		.ctime = st->st_ctim,
 		.header = frames_bytes_in(b->to)};
-	/* As the tar has it. */
-	b->entry.path = strcmp(entry->path, ".") == 0 ? "./" : entry->path;
+	b->entry.path = entry->path;
 	b->entry.link = first ? first : entry->symlink;
 	if (first)
 		b->entry.has |= INDEX_HARDLINK;

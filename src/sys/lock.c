@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,23 +29,24 @@ static int busy(int fd, const char *kind, const char *name, struct err *e)
 		owner[0] ? owner : "another run");
 }
 
-/* Root's is the host's; who cannot write there can only meet own runs. */
+/* Root's are the host's; who cannot write there can only meet own runs. */
 static int lock_path(const char *kind, const char *name, char out[PATH_MAX], struct err *e)
 {
-	const char *dir = getenv("XDG_RUNTIME_DIR"), *before = "thinark-";
+	const char *dir = getenv("XDG_RUNTIME_DIR"), *dot = "thinark-";
 
 	if (geteuid() == 0) {
-		(void)mkdir(LOCK_RUN_DIR, 0700);
+		if (mkdir(LOCK_RUN_DIR, 0700) < 0 && errno != EEXIST)
+			return err_sys(e, ERR_FATAL, -errno, LOCK_RUN_DIR);
 		dir = LOCK_RUN_DIR;
-		before = "";
+		dot = "";
 	} else if (!dir || dir[0] != '/') {
 		dir = getenv("HOME");
-		before = ".thinark-";
+		dot = ".thinark-";
 	}
 	if (!dir || dir[0] != '/')
 		return err_set(e, ERR_FATAL, -ENOENT,
-			"no place for a lock: neither XDG_RUNTIME_DIR nor HOME is set");
-	int n = snprintf(out, PATH_MAX, "%s/%s%s-%s.lock", dir, before, kind, name);
+			"no place for the lock: neither XDG_RUNTIME_DIR nor HOME is set");
+	int n = snprintf(out, PATH_MAX, "%s/%s%s-%s.lock", dir, dot, kind, name);
 	if (n >= PATH_MAX)
 		return err_sys(e, ERR_FATAL, -ENAMETOOLONG, "lock");
 	for (char *c = out + strlen(dir) + 1; *c; c++)
@@ -58,19 +60,21 @@ int lock_take(const char *kind, const char *name, const char *what, unsigned wai
 {
 	const uint64_t deadline = clock_ns() + (uint64_t)wait_s * 1000000000u;
 	char path[PATH_MAX], owner[160], when[24];
-	int rc = lock_path(kind, name, path, e);
+	int r = lock_path(kind, name, path, e);
 
-	if (rc < 0)
-		return rc;
+	if (r < 0)
+		return r;
 	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, ERR_FATAL, -errno, "%s", path);
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_sys(e, ERR_FATAL, -errno, "%s", path);
+		const int why = errno;
+
+		if (why != EWOULDBLOCK && why != EINTR)
+			return err_sys(e, ERR_FATAL, -why, "%s", path);
 		if (stop_check(e) < 0)
 			return e->code;
-		if (clock_ns() >= deadline)
+		if (why == EWOULDBLOCK && clock_ns() >= deadline)
 			return busy(fd, kind, name, e);
 		clock_sleep_ms(POLL_MS);
 	}
@@ -80,4 +84,30 @@ int lock_take(const char *kind, const char *name, const char *what, unsigned wai
 		return err_sys(e, ERR_FATAL, -errno, "%s", path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
+}
+
+static int read_owner(int fd)
+{
+	char text[32] = "";
+	int pid = 0;
+
+	return pread(fd, text, sizeof(text) - 1, 0) > 0 && sscanf(text, "process %d", &pid) == 1
+		       ? pid
+		       : 0;
+}
+
+bool lock_is_orphaned(const char *kind, const char *name)
+{
+	char path[PATH_MAX];
+	struct err e;
+
+	if (lock_path(kind, name, path, &e) < 0)
+		return false;
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int owner = fd < 0 ? 0 : read_owner(fd);
+	if (owner <= 0 || kill(owner, 0) == 0 || errno != ESRCH)
+		return false;
+	/* A new owner has the lock a moment before its number is in the file. */
+	clock_sleep_ms(50);
+	return read_owner(fd) == owner;
 }

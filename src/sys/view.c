@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "clock.h"
+#include "dm.h"
 #include "lock.h"
 #include "scope.h"
 
@@ -23,12 +25,42 @@ static bool is_engine_mount(struct libmnt_fs *fs)
 	const char *type = mnt_fs_get_fstype(fs);
 	const dev_t dev = mnt_fs_get_devno(fs);
 
-	if (!target || !type || !strstr(target, "/devicemapper/mnt/"))
+	/* Docker's, and containerd's of any version. */
+	if (!target || !type ||
+		(!strstr(target, "/devicemapper/mnt/") &&
+			!strstr(target, "/io.containerd.runtime.")))
 		return false;
 	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/name", (unsigned)(dev >> 8),
 		(unsigned)(dev & 0xff));
 	AUTO_FCLOSE FILE *f = fopen(path, "re");
 	return f && fgets(line, sizeof(line), f);
+}
+
+static bool is_in_mountinfo(const char *file, unsigned major, unsigned minor)
+{
+	struct libmnt_table *tb = mnt_new_table_from_file(file);
+	bool found = tb && mnt_table_find_devno(tb, makedev(major, minor), MNT_ITER_FORWARD);
+
+	mnt_unref_table(tb);
+	return found;
+}
+
+bool view_is_mounted(unsigned major, unsigned minor)
+{
+	/* Of the kernel as a whole, whoever's mount namespace it is in. */
+	static const char *const types[] = {"ext4", "xfs", "btrfs"};
+	char node[64], path[128];
+	struct err ignored;
+
+	if (dmdev_node(major, minor, node, &ignored) == 0)
+		for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+			(void)snprintf(path, sizeof(path), "/sys/fs/%s/%s", types[i],
+				strrchr(node, '/') + 1);
+			if (access(path, F_OK) == 0)
+				return true;
+		}
+	return is_in_mountinfo("/proc/self/mountinfo", major, minor) ||
+	       is_in_mountinfo("/proc/1/mountinfo", major, minor);
 }
 
 /* Where "/" is not shared the engine's unmount does not reach us: drop our copies at once. */
@@ -52,7 +84,8 @@ int view_isolate(struct err *e)
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return err_sys(e, ERR_FATAL, -errno, "mount propagation");
 	detach_engine_mounts();
-	(void)mkdir(LOCK_RUN_DIR, 0700);
+	if (mkdir(LOCK_RUN_DIR, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, ERR_FATAL, -errno, LOCK_RUN_DIR);
 	if (mkdir(VIEW_DIR, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, ERR_FATAL, -errno, VIEW_DIR);
 	return 0;
@@ -128,12 +161,15 @@ int view_open(const char *subdir, int *ret_fd, struct err *e)
 
 int view_umount(struct err *e)
 {
-	for (int i = 0; i < 50; i++) {
-		if (umount2(VIEW_DIR, UMOUNT_NOFOLLOW) == 0 || errno == EINVAL || errno == ENOENT)
-			return 0;
-		if (errno != EBUSY)
-			break;
-		clock_sleep_ms(100);
+	int r = -EBUSY;
+
+	/* As for devices, other failures are tried again too. */
+	for (int i = 0; i < (r == -EBUSY ? 50 : 3) && r < 0; i++) {
+		if (i)
+			clock_sleep_ms(100);
+		r = umount2(VIEW_DIR, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+		if (r == -EINVAL || r == -ENOENT)
+			r = 0;
 	}
-	return err_sys(e, ERR_LEFTOVER, -errno, "unmount of " VIEW_DIR);
+	return r < 0 ? err_sys(e, ERR_LEFTOVER, r, "unmount of " VIEW_DIR) : 0;
 }

@@ -61,7 +61,7 @@ static const char build[] =
 	"cp --sparse=always hole-mid $(printf 'sp\\303\\274rlich')\n"
 	"ln plain hard1; mkdir d; ln plain d/hard2; ln -s plain sym; ln -s /no/where dangling\n"
 	"ln -s $(head -c 4000 /dev/zero | tr '\\0' a) longlink; ln sym symhard\n"
-	"sync; mkfifo fifo; mknod chr c 1 3; mknod blk b 259 70000; mkdir -m 1777 sticky\n"
+	"mkfifo fifo; mknod chr c 1 3; mknod blk b 259 70000; mkdir -m 1777 sticky\n"
 	"setfattr -n user.a -v 0x0001ff plain; setfattr -n trusted.t -v tt d\n"
 	"setfattr -n user.empty plain; setfattr -h -n trusted.l -v v dangling\n"
 	"setcap cap_net_raw+ep big; echo acl > acl; setfacl -m u:1234:rw,g:77:r acl\n"
@@ -71,7 +71,7 @@ static const char build[] =
 	"ln \"$(printf 'bad\\377x')\" \"$(printf 'zbad\\376link')\"\n"
 	"touch $(head -c 255 /dev/zero | tr '\\0' L); chown 70000:5000000 empty\n"
 	"touch -d '2001-02-03 04:05:06.123456789' empty; touch -d '1960-01-01' d/old; touch -hd "
-	"'2005-01-01 00:00:00.5' sym; touch -d '1960-01-02 03:04:05.25' d/older\n";
+	"'2005-01-01 00:00:00.5' sym; touch -d '1960-01-02 03:04:05.25' d/older; sync\n";
 
 /* A chain of folders, made by descriptors: its path may be longer than PATH_MAX. */
 static void make_deep(const char *name, unsigned levels, size_t len)

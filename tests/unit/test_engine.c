@@ -1,351 +1,222 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The threads of the archive stage: same bytes with any number of them, and a clean end always. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+/* The engine's client: what it asks, and that no answer confuses it. */
+#include "fake_engine.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <locale.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "clock.h"
-#include "frames.h"
-#include "budget.h"
-#include "pack.h"
-#include "scope.h"
-#include "stop.h"
-#include "walk.h"
-
-static char top[64];
-static unsigned threads_before;
-
-static int sh(const char *script)
+static void it_pauses_and_unpauses(void **state)
 {
-	char *cmd = NULL;
+	enum engine_state now;
+	struct err e = {0};
 
-	assert_true(asprintf(&cmd, "cd %s && { %s\n}", top, script) > 0);
-	int rc = system(cmd);
-	free(cmd);
-	return rc;
+	(void)state;
+	reset(POLITE);
+	assert_int_equal(engine_state(path, ID, TIME_MS, &now, &e), 0);
+	assert_int_equal(now, ENGINE_RUNNING);
+	assert_int_equal(engine_pause(path, ID, TIME_MS, &e), 0);
+	assert_string_equal(world->path, "/containers/" ID "/pause");
+	assert_int_equal(engine_state(path, ID, TIME_MS, &now, &e), 0);
+	assert_int_equal(now, ENGINE_PAUSED);
+	assert_int_equal(engine_pause(path, ID, TIME_MS, &e), -EALREADY);
+	assert_int_equal(engine_unpause(path, ID, TIME_MS, &e), 0);
+	assert_string_equal(world->path, "/containers/" ID "/unpause");
+	/* Not paused, not running, gone: all as it should be. */
+	assert_int_equal(engine_unpause(path, ID, TIME_MS, &e), 0);
+	world->is_running = 0;
+	assert_int_equal(engine_state(path, ID, TIME_MS, &now, &e), 0);
+	assert_int_equal(now, ENGINE_STOPPED);
+	assert_int_equal(engine_unpause(path, ID, TIME_MS, &e), 0);
+	assert_int_equal(engine_unpause(path, GONE, TIME_MS, &e), 0);
+	assert_int_equal(world->pauses, 1);
+	assert_int_equal(world->unpauses, 1);
+	/* The engine's words are shown, and harmless. */
+	assert_int_equal(engine_pause(path, ID, TIME_MS, &e), -EREMOTEIO);
+	assert_string_equal(e.text, "pause: the engine says: no \\x1b[2J way");
+	assert_int_equal(engine_state(path, GONE, TIME_MS, &now, &e), -ENOENT);
+	assert_string_equal(e.text, "inspect: the engine says: No such container: x");
+	assert_int_equal(e.kind, ERR_SOURCE);
 }
 
-/* Small files in many folders, large ones with and without holes, hard links far apart. */
-static const char build[] =
-	"set -e; cd src\n"
-	"head -c 20000000 /dev/urandom > large; head -c 3000000 /dev/urandom > mid\n"
-	"truncate -s 60M sparse; for i in 0 7 13 40 59; do\n"
-	"dd if=/dev/urandom of=sparse bs=1M seek=$i count=1 conv=notrunc status=none; done\n"
-	"truncate -s 40M hole; truncate -s 300K small-hole\n"
-	"printf x | dd of=small-hole bs=1 seek=200000 conv=notrunc status=none\n"
-	"mkdir cache nocache mark; echo x > cache/x; echo x > nocache/x; mkdir cache/sub\n"
-	"printf 'Signature: 8a477f597d28d172789f06886806bc55\\nby hand' > cache/CACHEDIR.TAG\n"
-	"printf 'Signature: none' > nocache/CACHEDIR.TAG; : > mark/.nobackup; echo x > mark/x\n";
-
-static unsigned threads(void)
+static void wrong_names_never_reach_it(void **state)
 {
-	AUTO_DIR DIR *d = opendir("/proc/self/task");
-	unsigned count = 0;
+	static const char *const ids[] = {"", "web", "../../x", ID "0", "0123", GONE "/../x",
+		"G123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		"/123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
+	char longer[200];
+	struct err e = {0};
 
-	for (const struct dirent *x; d && (x = readdir(d));)
-		count += x->d_name[0] != '.';
-	return count;
-}
-
-static void put(const char *path, unsigned len)
-{
-	static const char data[65536] = "x";
-	int fd = open(path, O_WRONLY | O_CREAT, 0644);
-
-	assert_int_equal(write(fd, data, len), (ssize_t)len);
-	(void)close(fd);
-}
-
-static void small_files(void)
-{
-	char path[256];
-
-	for (unsigned d = 1; d <= 40; d++) {
-		(void)snprintf(path, sizeof(path), "%s/src/d%u", top, d);
-		assert_int_equal(mkdir(path, 0755), 0);
-		(void)snprintf(path, sizeof(path), "%s/src/d%u/sub", top, d);
-		assert_int_equal(mkdir(path, 0755), 0);
-		for (unsigned f = 1; f <= 25; f++) {
-			(void)snprintf(path, sizeof(path), "%s/src/d%u/f%u", top, d, f);
-			put(path, f);
-			(void)snprintf(path, sizeof(path), "%s/src/d%u/sub/z%u", top, d, f);
-			put(path, d * f * 37);
-		}
+	(void)state;
+	reset(POLITE);
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+		assert_int_equal(engine_pause(path, ids[i], TIME_MS, &e), -EINVAL);
+		assert_int_equal(engine_unpause(path, ids[i], TIME_MS, &e), -EINVAL);
 	}
+	assert_int_equal(engine_pause("docker.sock", ID, TIME_MS, &e), -EINVAL);
+	memset(longer, '/', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	assert_int_equal(engine_pause(longer, ID, TIME_MS, &e), -EINVAL);
+	assert_int_equal(world->requests, 0);
 }
 
-static void hard_links(void)
+static void nobody_there(void **state)
 {
-	static const char *const links[][2] = {
-		{"large", "zlarge"}, {"mid", "amid"}, {"d40/f1", "zz"}};
-	char from[256], to[256];
+	char other[128];
+	struct err e = {0};
 
-	for (unsigned d = 1; d <= 40; d++)
-		for (size_t i = 0; i < ARRAY_LEN(links); i++) {
-			(void)snprintf(from, sizeof(from), "%s/src/%s", top, links[i][0]);
-			(void)snprintf(to, sizeof(to), "%s/src/d%u/%s", top, d, links[i][1]);
-			assert_int_equal(link(from, to), 0);
-		}
-}
-
-static int setup(void **state)
-{
 	(void)state;
-	(void)setlocale(LC_CTYPE, "C.UTF-8");
-	(void)snprintf(top, sizeof(top), "/var/tmp/thinark-test-XXXXXX");
-	if (!mkdtemp(top) || sh("mkdir src") != 0)
-		return -1;
-	small_files();
-	if (sh(build) != 0)
-		return -1;
-	hard_links();
-	/* The index says where the blocks are, which is not decided before. */
-	if (sh("sync -f .") != 0)
-		return -1;
-	threads_before = threads();
-	return 0;
+	(void)snprintf(other, sizeof(other), "%s/absent", dir);
+	assert_int_equal(engine_pause(other, ID, TIME_MS, &e), -ECONNREFUSED);
+	assert_int_equal(e.kind, ERR_SOURCE);
+	assert_int_equal(engine_unpause(other, ID, TIME_MS, &e), -ECONNREFUSED);
+	assert_int_equal(e.kind, ERR_LEFTOVER);
+	FILE *f = fopen(other, "w");
+	assert_non_null(f);
+	(void)fclose(f);
+	assert_int_equal(engine_pause(other, ID, TIME_MS, &e), -ECONNREFUSED);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	return sh("rm -rf -- \"$PWD\"");
-}
-
-struct out {
-	int fd;
-	uint64_t left;
-	unsigned delay_ms;
+/* Whatever it answers, there is one error, and never a success. */
+static const struct {
+	const char *raw;
+	int code;
+	const char *text; /* part of the message to "pause" */
+} odd[] = {
+	{"", -EPROTO, "Server returned nothing"},
+	{"\r\n\r\n", -EPROTO, NULL},
+	{"garbage\r\n\r\n", -EPROTO, NULL},
+	{"\x01\x02\xff\n", -EPROTO, NULL},
+	{"SSH-2.0-OpenSSH_9.2\r\n", -EPROTO, NULL},
+	{"HTTP/1.1\r\n\r\n", -EPROTO, NULL},
+	{"HTTP/1.1 abc\r\n\r\n", -EPROTO, NULL},
+	{"HTTP/9.9 204 x\r\n\r\n", -EPROTO, NULL},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", -EPROTO, "HTTP status 200"},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", -EPROTO, NULL},
+	{"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", -EPROTO, NULL},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", -EPROTO, NULL},
+	{"HTTP/1.1 302 Found\r\nLocation: http://localhost/containers/" ID
+	 "/unpause\r\nContent-Length: 0\r\n\r\n",
+		-EPROTO, "HTTP status 302"},
+	{"HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", -EPROTO,
+		"HTTP status 301"},
+	{"HTTP/1.1 500 x\r\nConnection: close\r\n\r\nno JSON", -EPROTO, "HTTP status 500"},
+	{"HTTP/1.1 500 x\r\nConnection: close\r\n\r\n[]", -EPROTO, "HTTP status 500"},
+	{"HTTP/1.1 500 x\r\nConnection: close\r\n\r\n{\"message\":1}", -EPROTO, "HTTP status 500"},
+	{"HTTP/1.1 500 x\r\nConnection: close\r\n\r\n{\"message\":\"a\\nb\\u202e\"}", -EREMOTEIO,
+		"pause: the engine says: a\\x0ab\\xe2\\x80\\xae"},
+	{"HTTP/1.1 404 x\r\nConnection: close\r\n\r\npage not found", -EPROTO, "HTTP status 404"},
+	{"HTTP/1.1 404 x\r\nConnection: close\r\n\r\n{\"message\":\"none\"}", -ENOENT, "none"},
+	{"HTTP/1.1 409 x\r\nConnection: close\r\n\r\n{\"message\":\"busy\"}", -EREMOTEIO, "busy"},
 };
 
-static int out_write(void *state, const void *data, size_t len, struct err *e)
+static void odd_answers_are_errors(void **state)
 {
-	struct out *o = state;
+	size_t checked = 0;
 
-	if (o->delay_ms)
-		clock_sleep_ms(o->delay_ms);
-	if (len > o->left)
-		return err_sys(e, ERR_DEST, -ENOSPC, "out");
-	o->left -= len;
-	if (o->fd >= 0 && write(o->fd, data, len) != (ssize_t)len)
-		return err_sys(e, ERR_DEST, -EIO, "out");
-	return 0;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		struct err e = {0};
+		enum engine_state now;
+
+		reset(RAW);
+		(void)snprintf(world->raw, sizeof(world->raw), "%s", odd[i].raw);
+		int r = engine_pause(path, ID, TIME_MS, &e);
+		if (r != odd[i].code || (odd[i].text && !strstr(e.text, odd[i].text)))
+			fail_msg("answer %zu: %d '%s'", i, r, e.text);
+		assert_true(world->requests <= 2); /* no redirection was followed */
+		assert_true(engine_state(path, ID, TIME_MS, &now, &e) < 0);
+		/* A 404 of the API's own means gone; all else may have left it paused. */
+		r = engine_unpause(path, ID, TIME_MS, &e);
+		assert_int_equal(r, odd[i].code == -ENOENT ? 0 : odd[i].code);
+		checked++;
+	}
+	print_message("%zu odd answers\n", checked);
+	assert_true(checked >= 20);
 }
 
-struct run {
-	struct pack_counts counts;
-	struct trouble trouble;
-	struct err e;
-	uint64_t bytes;
-	char sha[65];
-};
-
-static int archive(const char *to, struct out out, const struct walk_options *o, unsigned workers,
-	struct run *r)
-{
-	struct sink sink = {out_write, &out};
-	struct frames *f = NULL;
-	struct pack *p = NULL;
-	char path[512];
-
-	*r = (struct run){0};
-	(void)snprintf(path, sizeof(path), "%s/src", top);
-	AUTO_CLOSE int root = open(path, O_RDONLY | O_DIRECTORY);
-	(void)snprintf(path, sizeof(path), "%s/%s", top, to ? to : "");
-	out.fd = to ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
-	assert_int_equal(frames_new(&sink, 1, &f, &r->e), 0);
-	frames_limit(f, workers, o->memory);
-	assert_int_equal(pack_new(f, &p, &r->e), 0);
-	int rc = walk_tree(root, o, p, &r->trouble, &r->e);
-	if (rc == 0)
-		rc = pack_finish(p, &r->e);
-	if (rc == 0)
-		rc = frames_finish(f, &r->e);
-	r->counts = *pack_counts(p);
-	r->bytes = frames_bytes_out(f);
-	if (rc == 0)
-		frames_sha256(f, r->sha);
-	pack_free(p);
-	frames_free(f);
-	if (out.fd >= 0)
-		(void)close(out.fd);
-	return rc;
-}
-
-static const struct out anywhere = {.left = UINT64_MAX};
-
-static void test_same_bytes(void **state)
+static void states_are_parsed_strictly(void **state)
 {
 	static const struct {
-		unsigned readers, workers;
-		size_t memory;
-	} ways[] = {{1, 1, MEMORY_MIN}, {2, 4, 0}, {16, 2, 0}, {16, 1, 512u << 20}, {40, 16, 0},
-		{16, 3, 1u << 20}};
-	struct run first, r;
-	struct walk_options o = {0};
-	unsigned count = 0;
+		const char *text;
+		int r;
+		enum engine_state want;
+	} rows[] = {
+		{"{\"State\":{\"Running\":true,\"Paused\":false}}", 0, ENGINE_RUNNING},
+		{"{\"State\":{\"Running\":true,\"Paused\":true}}", 0, ENGINE_PAUSED},
+		{"{\"State\":{\"Running\":false,\"Paused\":false}}", 0, ENGINE_STOPPED},
+		{"{\"State\":{\"Running\":\"true\",\"Paused\":false}}", -EPROTO, 0},
+		{"{\"State\":{\"Paused\":false}}", -EPROTO, 0},
+		{"{\"State\":[true]}", -EPROTO, 0},
+		{"{}", -EPROTO, 0},
+		{"", -EBADMSG, 0},
+		{"null", -EBADMSG, 0},
+		{"{\"State\":{\"Running\":true,\"Running\":false,\"Paused\":false}}", -EBADMSG, 0},
+	};
 
 	(void)state;
-	assert_int_equal(archive("a.tar.zst", anywhere, &o, 0, &first), 0);
-	assert_int_equal(first.trouble.count, 0);
-	assert_int_equal(first.counts.hardlinks, 120);
-	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-		o.readers = ways[i].readers;
-		o.memory = ways[i].memory;
-		assert_int_equal(archive(NULL, anywhere, &o, ways[i].workers, &r), 0);
-		assert_string_equal(r.sha, first.sha);
-		assert_int_equal(threads(), threads_before);
-		count++;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		enum engine_state got = ENGINE_STOPPED;
+		struct err e = {0};
+
+		assert_int_equal(
+			engine_parse_state(rows[i].text, strlen(rows[i].text), "t", &got, &e),
+			rows[i].r);
+		assert_int_equal(e.kind, rows[i].r ? ERR_SOURCE : ERR_NONE);
+		if (rows[i].r == 0)
+			assert_int_equal(got, rows[i].want);
 	}
-	print_message("%u ways of reading and compressing\n", count);
-	assert_true(count >= 6);
-	assert_int_equal(sh("zstd -tq a.tar.zst && mkdir out && tar --zstd -xf a.tar.zst -C out && "
-			    "diff -r src out && test $(stat -c %b out/sparse) -le 10300 && "
-			    "test out/large -ef out/d7/zlarge"),
-		0);
 }
 
-/* With few descriptors the ring is shorter, that is all. */
-static void test_few_files(void **state)
+static void a_proxy_of_the_environment_is_not_asked(void **state)
 {
-	struct rlimit old, few;
-	struct run all, r;
-	struct walk_options o = {0};
+	struct err e = {0};
 
 	(void)state;
-	assert_int_equal(archive(NULL, anywhere, &o, 1, &all), 0);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	few = old;
-	few.rlim_cur = 320;
-	if (geteuid() == 0)
-		few.rlim_max = 320;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	assert_int_equal(archive(NULL, anywhere, &o, 2, &r), 0);
-	(void)setrlimit(RLIMIT_NOFILE, &old);
-	assert_int_equal(r.trouble.count, 0);
-	assert_string_equal(r.sha, all.sha);
+	reset(POLITE);
+	assert_int_equal(setenv("http_proxy", "http://127.0.0.1:9", 1), 0);
+	assert_int_equal(setenv("ALL_PROXY", "socks5://127.0.0.1:9", 1), 0);
+	assert_int_equal(engine_pause(path, ID, TIME_MS, &e), 0);
+	assert_int_equal(engine_unpause(path, ID, TIME_MS, &e), 0);
+	(void)unsetenv("http_proxy");
+	(void)unsetenv("ALL_PROXY");
 }
 
-static void test_errors_stop_all(void **state)
+static void it_is_never_waited_for_long(void **state)
 {
-	struct run all, r;
-	const struct walk_options o = {0};
-	unsigned failed = 0;
+	static const struct {
+		enum mode mode;
+		int code;
+	} rows[] = {{SILENT, -ETIMEDOUT}, {DRIP, -ETIMEDOUT}, {FLOOD_BODY, -EPROTO},
+		{FLOOD_HEADERS, -EPROTO}};
 
 	(void)state;
-	assert_int_equal(archive(NULL, anywhere, &o, 2, &all), 0);
-	for (uint64_t n = 0; n < all.bytes; n += all.bytes / 16 + 1) {
-		struct out out = {.left = n, .delay_ms = 2};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = {0};
+		enum engine_state now;
+		uint64_t start = clock_ns();
+		const bool is_slow = rows[i].code == -ETIMEDOUT;
 
-		assert_int_equal(archive(NULL, out, &o, 3, &r), -ENOSPC);
-		assert_int_equal(r.e.kind, ERR_DEST);
-		assert_int_equal(threads(), threads_before);
-		failed++;
+		reset(rows[i].mode);
+		assert_int_equal(engine_pause(path, ID, is_slow ? 400 : 20000, &e), rows[i].code);
+		assert_in_range(ms_since(start), is_slow ? 350 : 0, is_slow ? 3000 : 15000);
+		start = clock_ns();
+		assert_int_equal(
+			engine_state(path, ID, is_slow ? 400 : 20000, &now, &e), rows[i].code);
+		assert_in_range(ms_since(start), is_slow ? 350 : 0, is_slow ? 3000 : 15000);
+		/* The silent one still holds its connections. */
+		stop_server();
+		start_server();
 	}
-	print_message("%u places to fail\n", failed);
-	assert_true(failed >= 16);
-}
-
-static void *cancel(void *arg)
-{
-	(void)arg;
-	clock_sleep_ms(40);
-	(void)kill(getpid(), SIGTERM);
-	return NULL;
-}
-
-/* A destination that hangs for long, and somebody who does not want to wait for it. */
-static void test_signal_stops_all(void **state)
-{
-	const struct walk_options o = {0};
-	struct out slow = {.left = UINT64_MAX, .delay_ms = 100};
-	sigset_t all, before;
-	pthread_t t;
-	struct run r;
-
-	(void)state;
-	stop_init();
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	assert_int_equal(pthread_create(&t, NULL, cancel, NULL), 0);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	const uint64_t begin = clock_ns();
-	assert_int_equal(archive(NULL, slow, &o, 1, &r), -ECANCELED);
-	assert_true(clock_ns() - begin < 5000000000u);
-	assert_int_equal(r.e.kind, ERR_INTERRUPTED);
-	(void)pthread_join(t, NULL);
-	assert_int_equal(threads(), threads_before);
-}
-
-static void test_tags(void **state)
-{
-	char mark[] = ".nobackup";
-	char *items[] = {mark};
-	const struct cfg_strings marks = {items, 1};
-	struct walk_options o = {.exclude_caches = true};
-	struct run r;
-
-	(void)state;
-	assert_int_equal(archive("c.tar.zst", anywhere, &o, 1, &r), 0);
-	assert_int_equal(r.counts.excluded, 1);
-	assert_int_equal(sh("tar --zstd -tf c.tar.zst > c; ! grep -q '^cache' c && "
-			    "grep -qx nocache/x c && grep -qx mark/x c"),
-		0);
-	o = (struct walk_options){.exclude_if_present = &marks};
-	assert_int_equal(archive("c.tar.zst", anywhere, &o, 1, &r), 0);
-	assert_int_equal(r.counts.excluded, 1);
-	assert_int_equal(sh("tar --zstd -tf c.tar.zst > c; ! grep -q '^mark' c && "
-			    "grep -qx cache/x c"),
-		0);
-}
-
-/* The disk of a container that is smaller than it says, and what cannot be opened at all. */
-static void test_unreadable(void **state)
-{
-	const struct walk_options o = {0};
-	struct run r;
-
-	(void)state;
-	if (geteuid() == 0) {
-		assert_int_equal(sh("cd src; mkdir m; mount -t tmpfs none m"), 0);
-		assert_int_equal(archive(NULL, anywhere, &o, 2, &r), 0);
-		assert_int_equal(sh("cd src; umount m; rmdir m"), 0);
-		assert_int_equal(r.trouble.items[0].error, EXDEV);
-	} else {
-		assert_int_equal(sh("cd src; chmod 0 d3/f3"), 0);
-		assert_int_equal(archive(NULL, anywhere, &o, 2, &r), 0);
-		assert_int_equal(sh("cd src; chmod 644 d3/f3"), 0);
-		assert_int_equal(r.trouble.items[0].error, EACCES);
-	}
-	assert_int_equal(r.trouble.count, 1);
-	trouble_done(&r.trouble);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_bytes),
-		cmocka_unit_test(test_few_files),
-		cmocka_unit_test(test_errors_stop_all),
-		cmocka_unit_test(test_tags),
-		cmocka_unit_test(test_unreadable),
-		cmocka_unit_test(test_signal_stops_all),
+		cmocka_unit_test(it_pauses_and_unpauses),
+		cmocka_unit_test(wrong_names_never_reach_it),
+		cmocka_unit_test(nobody_there),
+		cmocka_unit_test(odd_answers_are_errors),
+		cmocka_unit_test(states_are_parsed_strictly),
+		cmocka_unit_test(a_proxy_of_the_environment_is_not_asked),
+		cmocka_unit_test(it_is_never_waited_for_long),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# The units share one sandbox, and their paths are those of this installation.
+set(SBINDIR ${CMAKE_INSTALL_FULL_SBINDIR})
+foreach(part sandbox run-service)
+  string(TOUPPER ${part} name)
+  string(REPLACE - _ name ${name})
+  configure_file(systemd/${part}.in units/${part} @ONLY)
+  file(READ ${PROJECT_BINARY_DIR}/units/${part} ${name})
+  string(STRIP "${${name}}" ${name})
+endforeach()
+foreach(unit thinark.service thinark@.service thinark-recover.service)
+  configure_file(systemd/${unit}.in systemd/${unit} @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/systemd/${unit} DESTINATION lib/systemd/system)
+endforeach()
+foreach(unit thinark.timer thinark@.timer thinark-recover.timer)
+  configure_file(systemd/${unit} systemd/${unit} COPYONLY)
+  install(FILES systemd/${unit} DESTINATION lib/systemd/system)
+endforeach()
