@@ -33,8 +33,13 @@ struct walk_options {
 	const struct cfg_strings *exclude;
 	bool exclude_caches; /* folders with a CACHEDIR.TAG that has the signature */
 	const struct cfg_strings *exclude_if_present; /* folders that hold such a name */
-	unsigned readers;                             /* threads that read ahead; 0: 16 */
-	size_t memory;                                /* see budget.h; 0: the default */
+	/*
+	 * Leaves out of the index what tells whether a file's blocks are those of an earlier
+	 * snapshot: of a folder that is read live it proves nothing, and costs two calls a file.
+	 */
+	bool no_fingerprints;
+	unsigned readers; /* threads that read ahead; 0: 16 */
+	size_t memory;    /* see budget.h; 0: the default */
 	/* Called after each entry with content bytes so far; NULL: none. */
 	void (*progress)(void *arg, uint64_t content_bytes);
 	void *progress_arg;

@@ -97,6 +97,7 @@ static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e
 	const struct walk_options o = {.exclude = &j->cfg->exclude_patterns,
 		.exclude_caches = j->cfg->exclude_caches,
 		.exclude_if_present = &j->cfg->exclude_if_present,
+		.no_fingerprints = j->container->volume != VOLUME_THIN,
 		.memory = (size_t)j->options->cfg->memory,
 		.progress = report_progress,
 		.progress_arg = j};

@@ -145,18 +145,20 @@ static void *run_reader(void *arg)
 	return NULL;
 }
 
-void ahead_charge(struct ahead *a, struct entry *e, size_t size)
+void ahead_take_buffer(struct ahead *a, struct entry *e, size_t size)
 {
+	struct buffers *b = &a->buffers;
+
 	(void)pthread_mutex_lock(&a->lock);
-	/* What the packer waits for goes first, or nothing would be freed any more. */
-	while (a->whole_used && a->whole_used + size > a->whole_limit && e->seq != a->packed &&
+	/* What the packer waits for goes first, or nothing would be given back any more. */
+	while (b->used && b->used + buffers_size(size) > b->limit && e->seq != a->packed &&
 		!a->is_stopped) {
 		a->memory_waiters++;
 		(void)pthread_cond_wait(&a->memory, &a->lock);
 		a->memory_waiters--;
 	}
-	a->whole_used += size;
-	e->charged = size;
+	e->whole = buffers_take(b, size);
+	e->whole_size = size;
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
@@ -212,11 +214,11 @@ static void release(struct ahead *a)
 	if (!a->is_out)
 		return;
 	window_drop(a, e);
-	a->whole_used -= e->charged;
+	if (e->whole)
+		buffers_give(&a->buffers, e->whole, e->whole_size);
 	(void)pthread_mutex_unlock(&a->lock);
 	if (e->fd >= 0)
 		(void)close(e->fd);
-	free(e->whole);
 	free(e->map);
 	found_done(&e->found);
 	(void)pthread_mutex_lock(&a->lock);
@@ -362,14 +364,14 @@ int ahead_new(int root_fd, const struct walk_options *o, struct ahead **ret, str
 	(void)pthread_cond_init(&a->listed, NULL);
 	(void)pthread_cond_init(&a->memory, NULL);
 	a->cap = ring_size();
-	a->whole_limit = memory / 2;
 	a->ring = calloc(a->cap, sizeof(*a->ring));
 	a->queue = calloc(2 * a->cap, sizeof(*a->queue));
 	a->threads = calloc(readers, sizeof(*a->threads));
 	a->buf = malloc(AHEAD_WHOLE);
 	int rc = digest_new(&a->digest, e);
 	if (rc == 0 &&
-		(!a->ring || !a->queue || !a->threads || !a->buf || window_new(a, memory / 2) < 0))
+		(!a->ring || !a->queue || !a->threads || !a->buf ||
+			buffers_new(&a->buffers, memory / 2) < 0 || window_new(a, memory / 2) < 0))
 		rc = err_sys(e, ERR_FATAL, -ENOMEM, "walking the container");
 	if (rc == 0)
 		rc = open_root(a, root_fd, e);
@@ -413,6 +415,7 @@ void ahead_free(struct ahead *a)
 	ahead_drop_folder(a->root);
 	for (unsigned i = 0; i < a->window_count; i++)
 		free(a->windows[i].buf);
+	buffers_done(&a->buffers);
 	digest_free(a->digest);
 	free(a->windows);
 	free(a->seen);

@@ -49,10 +49,10 @@ struct entry {
 	/* regular files */
 	struct pack_data data;
 	struct pack_extent *map;
-	int fd;         /* of a large file */
-	char *whole;    /* content of a small one */
-	size_t charged; /* against the limit for those */
-	bool is_left;   /* another name was expected to bring the content */
+	int fd;            /* of a large file */
+	char *whole;       /* content of a small one */
+	size_t whole_size; /* against the limit for those */
+	bool is_left;      /* another name was expected to bring the content */
 	unsigned char sha256[DIGEST_LEN], extents[16];
 	unsigned errors;
 	/* the windows of a large one */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ahead.h"
+#include "buffers.h"
 #include "extents.h"
 
 struct seen {
@@ -26,7 +27,7 @@ struct ahead {
 	unsigned listed_ahead;
 	struct window *windows, *free_windows, *queue_first, *queue_last;
 	unsigned window_count, free_count;
-	size_t whole_limit, whole_used;
+	struct buffers buffers; /* for small files */
 	unsigned memory_waiters, idle;
 	bool walker_waits, packer_waits, is_stopped;
 	struct seen *seen; /* inodes with several names: which one brings the content */
@@ -60,8 +61,11 @@ void order_list(struct ahead *a, struct folder *f);
 
 /* load.c: looks at a name and reads it as far as it is not large; without the lock. */
 void load_entry(struct ahead *a, struct entry *e, struct digest *d);
-/* Takes size bytes for e; waits, unless the packer waits for e.  Without the lock. */
-void ahead_charge(struct ahead *a, struct entry *e, size_t size);
+/*
+ * Takes a buffer of size bytes for e->whole, which stays NULL without memory; waits for others to
+ * be given back, unless the packer waits for e.  Without the lock.
+ */
+void ahead_take_buffer(struct ahead *a, struct entry *e, size_t size);
 /* Is another name of the same inode expected to bring the content? Without the lock. */
 bool ahead_is_seen(struct ahead *a, const struct entry *e);
 

@@ -60,8 +60,7 @@ static void read_whole(struct ahead *a, struct entry *e, int fd, struct digest *
 	const size_t count = e->map ? e->data.map_len : size > 0;
 	int rc = 0;
 
-	ahead_charge(a, e, (size_t)size);
-	e->whole = malloc(size ? (size_t)size : 1);
+	ahead_take_buffer(a, e, (size_t)size);
 	if (!e->whole) {
 		found_note(&e->found, "read", ENOMEM);
 		e->found.is_there = false;
@@ -100,9 +99,11 @@ static void load_content(struct ahead *a, struct entry *e, int fd, struct digest
 	const bool is_large = st->st_size > AHEAD_WHOLE;
 	AUTO_CLOSE int mine = fd;
 
-	if (st->st_blocks && extents_fingerprint(fd, d, e->extents))
-		e->data.extents = e->extents;
-	e->data.has_generation = extents_generation(fd, &e->data.generation);
+	if (!a->tree.o->no_fingerprints) {
+		if (st->st_blocks && extents_fingerprint(fd, d, e->extents))
+			e->data.extents = e->extents;
+		e->data.has_generation = extents_generation(fd, &e->data.generation);
+	}
 	/* Where all blocks are there, a small file has no hole worth two calls. */
 	if (st->st_size && (is_large || (off_t)st->st_blocks * 512 < st->st_size) &&
 		extents_find(fd, st->st_size, &e->map, &e->data.map_len) < 0) {
