@@ -28,7 +28,7 @@ dmsetup create ext-thinpool --table "0 $((sectors - old_meta)) thin-pool /dev/ma
 pool=ext-thinpool
 pool_node=$(dmsetup info -c --noheadings --separator : -o major,minor $pool)
 DOCKER_POOL=1
-modprobe -a dm-delay dm-flakey || give_up "modules"
+modprobe -d "$THINARK_BUILD/vm/kernel" -a dm-delay dm-flakey || give_up "modules"
 start_docker || give_up "dockerd starts"
 wait_for 20 container_running web || give_up "web runs"
 
