@@ -40,7 +40,8 @@ struct index_entry {
 	uint32_t uid, gid, rdev_major, rdev_minor, generation;
 	uint64_t size, inode;
 	struct timespec mtime, ctime;
-	uint64_t header, data, end; /* offsets in the tar: first header, content, next member */
+	uint64_t header, data,
+		end; /* offsets in the tar: first header, behind the headers, next member */
 	unsigned char content[DIGEST_LEN], xattrs[DIGEST_LEN], extents[INDEX_EXTENTS_LEN];
 };
 

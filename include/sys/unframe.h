@@ -51,6 +51,4 @@ int unframe_index_sha256(const struct unframe *u, char out[DIGEST_HEX], struct e
 ssize_t unframe_map(struct unframe *u, uint64_t at, const unsigned char **ret, struct err *e);
 /* Copies len bytes from at on; fewer at the end of the tar only. */
 ssize_t unframe_read(struct unframe *u, uint64_t at, void *to, size_t len, struct err *e);
-/* Checks the SHA-256 of frame i without decoding it. 1: good; 0: no digest is known. */
-int unframe_check(struct unframe *u, size_t i, struct err *e);
 void unframe_close(struct unframe *u);

@@ -44,7 +44,8 @@ struct tar_member {
 	struct tar_xattr *xattrs; /* ACLs as system.posix_acl_* */
 	size_t xattr_count;
 	const char *lost; /* metadata that could not be understood; static text, NULL: none */
-	uint64_t header, data, end; /* offsets: first header, content, next member */
+	uint64_t header, body, data, end; /* offsets: first header, sparse map or content, content,
+					     next member */
 };
 
 struct tar {

@@ -210,7 +210,7 @@ static void print_help(FILE *to)
 		"Usage: thinark [OPTION...] COMMAND [ARGUMENT...]\n"
 		"Archives containers that live on device-mapper thin pools.\n\nCommands:\n");
 	for (const struct command *c = commands; c->name; c++)
-		(void)fprintf(to, "  %-9s %-17s %s\n", c->name, c->args, c->help);
+		(void)fprintf(to, "  %-8s %-17s %s\n", c->name, c->args, c->help);
 	(void)fprintf(to, "\nOptions:\n");
 	for (const struct option_row *o = option_rows; o->name; o++)
 		(void)fprintf(to, "  %c%c%c --%-10s %-5s %s\n", o->letter ? '-' : ' ',

@@ -144,7 +144,7 @@ static struct index_entry as_entry(const struct tar_member *m)
 		.size = m->size,
 		.mtime = m->mtime,
 		.header = m->header,
-		.data = m->data,
+		.data = m->body,
 		.end = m->end};
 }
 

@@ -92,8 +92,6 @@ static bool entry(struct span text, struct acl_entry *x)
 	if (i == ARRAY_LEN(tags))
 		return false;
 	/* "other:r--" and "mask:r--" may leave the empty qualifier out. */
-	if (!tags[i].other && !perm.s[0] && !perm.len)
-		return false;
 	if (!tags[i].other && perm.len == 0) {
 		perm = qualifier;
 		qualifier.len = 0;

@@ -17,7 +17,10 @@
 #include "stop.h"
 #include "str.h"
 
+#define USTAR_NAME 100   /* bytes of a name that fit into a header */
 #define ZEROS (1u << 30) /* given for a hole at once: a file may be a hole of petabytes */
+
+#define FLAT_MAX ((off_t)16 << 30) /* size of a sparse file that is written out with its holes */
 
 struct pack {
 	struct frames *to;
@@ -31,8 +34,9 @@ struct pack {
 	struct pack_counts counts;
 	struct index_build *index;
 	char *zeros;
-	bool mute; /* the second writer's end blocks are not wanted */
-	int rc;    /* of the stream below; final */
+	bool is_flat; /* the holes of the current file are written as zeros */
+	bool mute;    /* the second writer's end blocks are not wanted */
+	int rc;       /* of the stream below; final */
 	struct err *e;
 };
 
@@ -95,22 +99,13 @@ int pack_new(struct frames *to, struct pack **ret, struct err *e)
 	return 0;
 }
 
-/* GNU tar's spelling of the two characters that a pax keyword cannot hold. */
-static void add_xattr(struct pack *p, const char *name, const void *value, size_t len)
+/* The writer's ids are signed: an ACL with larger ones stays an attribute. */
+static bool has_large_id(const unsigned char *v, size_t len)
 {
-	char safe[3 * 256];
-	size_t n = 0;
-
-	for (; *name && n + 4 < sizeof(safe); name++) {
-		if (*name == '=' || *name == '%') {
-			memcpy(safe + n, *name == '=' ? "%3D" : "%25", 3);
-			n += 3;
-		} else {
-			safe[n++] = *name;
-		}
-	}
-	safe[n] = '\0';
-	archive_entry_xattr_add_entry(p->entry, safe, value, len);
+	for (size_t at = 4; at < len; at += 8)
+		if ((v[at] == 0x02 || v[at] == 0x08) && (v[at + 7] & 0x80))
+			return true;
+	return false;
 }
 
 /* The kernel's ACL format: a version word, then entries of tag, permissions and id. */
@@ -123,7 +118,7 @@ static bool add_acl(struct pack *p, int type, const unsigned char *v, size_t len
 		{0x04, ARCHIVE_ENTRY_ACL_GROUP_OBJ}, {0x08, ARCHIVE_ENTRY_ACL_GROUP},
 		{0x10, ARCHIVE_ENTRY_ACL_MASK}, {0x20, ARCHIVE_ENTRY_ACL_OTHER}};
 
-	if (len < 4 || (len - 4) % 8 != 0 || v[0] != 2)
+	if (len < 4 || (len - 4) % 8 != 0 || v[0] != 2 || has_large_id(v, len))
 		return false;
 	for (size_t at = 4; at < len; at += 8) {
 		unsigned tag = v[at] | (unsigned)v[at + 1] << 8;
@@ -154,13 +149,14 @@ static void put_xattr(struct pack *p, const struct pack_xattr *x)
 		type = ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
 	else if (strcmp(x->name, "system.posix_acl_default") == 0)
 		type = ARCHIVE_ENTRY_ACL_TYPE_DEFAULT;
+	/* The writer spells '=' and '%' as %3D and %25 itself, as GNU tar does. */
 	if (!type || !add_acl(p, type, x->value, x->len))
-		add_xattr(p, x->name, x->value, x->len);
+		archive_entry_xattr_add_entry(p->entry, x->name, x->value, x->len);
 }
 
 static void add_map(struct pack *p, const struct pack_data *d)
 {
-	if (!d->is_sparse)
+	if (!d->is_sparse || p->is_flat)
 		return;
 	if (d->map_len == 0)
 		archive_entry_sparse_add_entry(p->entry, 0, 0);
@@ -209,7 +205,7 @@ static int data(struct pack *p, struct archive *a, struct pack_data *d, off_t at
 
 	if (rc < 0)
 		return rc;
-	if (!d->sha256)
+	if (!d->sha256 || p->is_flat)
 		index_build_content(p->index, piece, want);
 	return put(p, a, piece, want);
 }
@@ -231,7 +227,9 @@ static int content(struct pack *p, struct archive *a, const struct pack_entry *e
 
 		if (rc < 0)
 			return rc;
-		if (is_data && d->is_sparse && !d->sha256 && at == map[i].at)
+		if (!is_data && p->is_flat)
+			index_build_content(p->index, p->zeros, want);
+		if (is_data && d->is_sparse && !p->is_flat && !d->sha256 && at == map[i].at)
 			index_build_extent(p->index, (uint64_t)at, (uint64_t)(end - at));
 		/* The writer leaves holes out itself, but wants to be given them. */
 		rc = is_data ? data(p, a, d, at, want) : put(p, a, p->zeros, want);
@@ -302,9 +300,30 @@ static void count(struct pack_counts *c, mode_t mode, bool again)
 		c->devices++;
 }
 
+/* A file written flat is none with holes for the index, and its digest is made here. */
+static void announce(struct pack *p, const struct pack_data *d)
+{
+	struct pack_data flat;
+
+	if (d && p->is_flat) {
+		flat = *d;
+		flat.is_sparse = false;
+		flat.sha256 = NULL;
+		d = &flat;
+	}
+	index_build_data(p->index, d);
+}
+
 static bool is_plain(const char *s)
 {
 	return !s || str_is_utf8(s, strlen(s));
+}
+
+/* With the BINARY mark the writer cuts the name of a sparse file to what a header holds. */
+static bool loses_name(const struct pack_entry *entry)
+{
+	return S_ISREG(entry->st->st_mode) && entry->data && entry->data->is_sparse &&
+	       !is_plain(entry->path) && strlen(entry->path) > USTAR_NAME;
 }
 
 int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, struct err *e)
@@ -317,6 +336,10 @@ int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, 
 		p->counts.sockets_skipped++;
 		return 0;
 	}
+	if (loses_name(entry) && st->st_size > FLAT_MAX) {
+		trouble_add(t, entry->path, "write the name of a sparse file", ENAMETOOLONG);
+		return 0;
+	}
 	if (!S_ISDIR(st->st_mode) && st->st_nlink > 1 &&
 		pack_link_find(&p->links, st, entry->path, &first) < 0)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "table of hard links");
@@ -326,17 +349,18 @@ int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, 
 	set_entry(p, entry, first);
 	index_build_begin(p->index, entry, first);
 	bool has_data = S_ISREG(st->st_mode) && !first;
+	bool plain = is_plain(entry->path) && is_plain(entry->symlink) && is_plain(first);
+	p->is_flat = has_data && loses_name(entry);
 	if (has_data)
 		add_map(p, entry->data);
 	for (size_t i = 0; !first && i < entry->xattr_count; i++)
 		put_xattr(p, &entry->xattrs[i]);
-	bool plain = is_plain(entry->path) && is_plain(entry->symlink) && is_plain(first);
 	struct archive *a = plain ? p->utf8 : p->raw;
 	int la = archive_write_header(a, p->entry);
 	rc = result(p, a, la, entry, t);
 	if (rc < 0 || la < ARCHIVE_WARN)
 		return rc;
-	index_build_data(p->index, has_data ? entry->data : NULL);
+	announce(p, has_data ? entry->data : NULL);
 	if (has_data)
 		rc = content(p, a, entry);
 	if (rc == 0)

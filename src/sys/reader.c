@@ -77,7 +77,7 @@ int reader_at(
 	r->tar.at = entry->header;
 	int rc = tar_next(&r->tar, m, e);
 
-	if (rc == 1 && (m->end != entry->end || m->data != entry->data)) {
+	if (rc == 1 && (m->end != entry->end || m->body != entry->data)) {
 		tar_member_done(m);
 		rc = 0;
 	}

@@ -31,6 +31,7 @@ struct restore {
 	size_t folder_count, folder_cap;
 	uint64_t parts; /* temporary names so far */
 	uint64_t seed;
+	bool is_root;
 	struct err *e;
 };
 
@@ -109,7 +110,7 @@ static int fill_file(struct restore *x, int fd, const struct tar_member *m, bool
 	}
 	if (c.end != m->size && ftruncate(fd, (off_t)m->size) < 0)
 		return failed(x, m->path, "set size", -errno);
-	restore_meta(fd, false, m, x->t);
+	restore_meta(fd, false, x->is_root, m, x->t);
 	*ret_whole = true;
 	return 0;
 }
@@ -169,7 +170,7 @@ static int make_node(struct restore *x, int dir, const char *name, const struct 
 		(void)unlinkat(dir, part, 0);
 		return rc;
 	}
-	restore_meta(fd, true, m, x->t);
+	restore_meta(fd, true, x->is_root, m, x->t);
 	rc = publish(dir, part, name);
 	if (rc < 0)
 		return failed(x, m->path, "create", rc);
@@ -457,14 +458,15 @@ static void set_folders(struct restore *x)
 		if (fd < 0)
 			trouble_add(x->t, m->path, "open", -fd);
 		else
-			restore_meta(fd, true, m, x->t);
+			restore_meta(fd, true, x->is_root, m, x->t);
 	}
 }
 
 int restore_tree(struct reader *r, const struct restore_options *o, struct restore_counts *counts,
 	struct trouble *t, struct err *e)
 {
-	struct restore x = {.from = r, .o = o, .counts = counts, .t = t, .e = e};
+	struct restore x = {
+		.from = r, .o = o, .counts = counts, .t = t, .e = e, .is_root = geteuid() == 0};
 	AUTO_FREE bool *found = calloc(o->path_count + 1, sizeof(*found));
 	int rc = 0;
 

@@ -15,9 +15,14 @@ static void fd_name(int fd, char out[40])
 	(void)snprintf(out, 40, "/proc/self/fd/%d", fd);
 }
 
-static bool is_cap(const struct tar_xattr *x)
+/*
+ * Set behind the mode: an ACL sets the mode's group bits to its mask, for which tars keep the
+ * permissions of the group; capabilities go when the owner changes.
+ */
+static bool is_late(const struct tar_xattr *x)
 {
-	return strcmp(x->name, "security.capability") == 0;
+	return strcmp(x->name, "security.capability") == 0 ||
+	       strncmp(x->name, "system.posix_acl_", strlen("system.posix_acl_")) == 0;
 }
 
 static void set_xattr(
@@ -59,20 +64,21 @@ static int set_times(int fd, bool is_path, const struct timespec times[2])
 	return errno == EINVAL ? utimensat(AT_FDCWD, name, times, 0) : -1;
 }
 
-void restore_meta(int fd, bool is_path, const struct tar_member *m, struct trouble *t)
+void restore_meta(
+	int fd, bool is_path, bool with_owner, const struct tar_member *m, struct trouble *t)
 {
 	const struct timespec times[2] = {m->mtime, m->mtime};
 
 	/* The owner first: changing it takes set-id bits and capabilities away. */
-	if (geteuid() == 0 && fchownat(fd, "", m->uid, m->gid, AT_EMPTY_PATH) < 0)
+	if (with_owner && fchownat(fd, "", m->uid, m->gid, AT_EMPTY_PATH) < 0)
 		trouble_add(t, m->path, "set owner", errno);
 	for (size_t i = 0; i < m->xattr_count; i++)
-		if (!is_cap(&m->xattrs[i]))
+		if (!is_late(&m->xattrs[i]))
 			set_xattr(fd, is_path, &m->xattrs[i], m->path, t);
 	if (!S_ISLNK(m->mode) && set_mode(fd, is_path, m->mode & 07777) < 0)
 		trouble_add(t, m->path, "set mode", errno);
 	for (size_t i = 0; i < m->xattr_count; i++)
-		if (is_cap(&m->xattrs[i]))
+		if (is_late(&m->xattrs[i]))
 			set_xattr(fd, is_path, &m->xattrs[i], m->path, t);
 	if (set_times(fd, is_path, times) < 0)
 		trouble_add(t, m->path, "set times", errno);

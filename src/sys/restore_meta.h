@@ -7,6 +7,7 @@
 
 /*
  * fd: O_PATH, or open for reading or writing (is_path false, which saves system calls).
- * Each failure is trouble.
+ * with_owner: only root can give files away.  Each failure is trouble.
  */
-void restore_meta(int fd, bool is_path, const struct tar_member *m, struct trouble *t);
+void restore_meta(
+	int fd, bool is_path, bool with_owner, const struct tar_member *m, struct trouble *t);

@@ -119,8 +119,8 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Undoes %XX; GNU tar spells only '=' and '%' so, and any other sequence is the name's own. */
-static char *unquote(struct value v, bool only_gnu)
+/* Undoes %XX: GNU tar spells '=' and '%' so, libarchive also what is not printable. */
+static char *unquote(struct value v)
 {
 	char *out = malloc(v.len + 1);
 	size_t n = 0;
@@ -130,7 +130,7 @@ static char *unquote(struct value v, bool only_gnu)
 		int lo = hi >= 0 ? hex(v.s[i + 2]) : -1;
 		char c = (char)(hi * 16 + lo);
 
-		if (lo >= 0 && c && (!only_gnu || c == '=' || c == '%')) {
+		if (lo >= 0 && c) {
 			out[n++] = c;
 			i += 2;
 		} else {
@@ -172,7 +172,7 @@ static int add_base64(struct tar_pax *p, struct value name, struct value v)
 			raw[n++] = (unsigned char)(bits >> have);
 		}
 	}
-	return add_xattr(p, unquote(name, false), raw, n);
+	return add_xattr(p, unquote(name), raw, n);
 }
 
 static int add_acl(struct tar_pax *p, const char *name, struct value v)
@@ -276,7 +276,7 @@ static int other_record(struct tar_pax *p, const char *key, struct value v)
 	const char *rest;
 
 	if ((rest = behind(key, "SCHILY.xattr.")))
-		return add_xattr(p, unquote((struct value){rest, strlen(rest)}, true), v.s, v.len);
+		return add_xattr(p, unquote((struct value){rest, strlen(rest)}), v.s, v.len);
 	if ((rest = behind(key, "LIBARCHIVE.xattr.")))
 		return add_base64(p, (struct value){rest, strlen(rest)}, v);
 	if ((rest = behind(key, "GNU.sparse.")))

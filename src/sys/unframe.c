@@ -43,7 +43,8 @@ struct unframe {
 	const struct frame_info *digests; /* one for each frame, or NULL */
 	struct slot slots[SLOTS_MAX];
 	size_t slot_count;
-	size_t last; /* frame asked for last */
+	size_t last; /* frame asked for last, and its slot: nobody takes it before the next one */
+	const struct slot *current;
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count, threads_wanted;
 	pthread_mutex_t lock;
@@ -179,11 +180,13 @@ static struct slot *take_slot(struct unframe *u, size_t frame, size_t keep)
 }
 
 /* The slot that holds frame i, decoded; frames behind it are asked for when the order says so. */
-static struct slot *get_frame(struct unframe *u, size_t i)
+static const struct slot *get_frame(struct unframe *u, size_t i)
 {
 	bool in_order = i == u->last + 1;
 	struct slot *s;
 
+	if (u->current && i == u->last)
+		return u->current;
 	if (in_order && u->thread_count < u->threads_wanted)
 		start_threads(u);
 	(void)pthread_mutex_lock(&u->lock);
@@ -192,6 +195,8 @@ static struct slot *get_frame(struct unframe *u, size_t i)
 	for (size_t k = i + 1; in_order && u->thread_count && k < u->table.count; k++)
 		if (k == i + u->slot_count || (!find_slot(u, k) && !take_slot(u, k, i)))
 			break;
+	if (u->thread_count)
+		(void)pthread_cond_broadcast(&u->wanted);
 	if (s->state == SLOT_WANTED && (!in_order || !u->thread_count)) {
 		s->state = SLOT_BUSY;
 		(void)pthread_mutex_unlock(&u->lock);
@@ -200,10 +205,10 @@ static struct slot *get_frame(struct unframe *u, size_t i)
 		s->rc = rc;
 		s->state = SLOT_READY;
 	}
-	(void)pthread_cond_broadcast(&u->wanted);
 	while (s->state != SLOT_READY)
 		(void)pthread_cond_wait(&u->ready, &u->lock);
 	u->last = i;
+	u->current = s;
 	(void)pthread_mutex_unlock(&u->lock);
 	return s;
 }
@@ -337,18 +342,6 @@ ssize_t unframe_read(struct unframe *u, uint64_t at, void *to, size_t len, struc
 	return (ssize_t)done;
 }
 
-int unframe_check(struct unframe *u, size_t i, struct err *e)
-{
-	struct slot s = {0};
-	int rc = fetch(u, i, &s);
-
-	if (rc < 0)
-		*e = s.e;
-	free(s.packed);
-	digest_free(s.digest);
-	return rc;
-}
-
 /* Adds the frame at at; returns its length, or 0 if the walk ends here. */
 static uint64_t scan_one(struct unframe *u, unsigned char *buf, uint64_t at, struct err *e, int *rc)
 {
@@ -394,7 +387,7 @@ static uint64_t scan_one(struct unframe *u, unsigned char *buf, uint64_t at, str
 
 static int scan(struct unframe *u, struct err *e)
 {
-	AUTO_FREE unsigned char *buf = malloc(SCAN);
+	AUTO_FREE unsigned char *buf = malloc(u->size < SCAN ? (size_t)u->size + 1 : SCAN);
 	int rc = 0;
 
 	if (!buf)

@@ -429,6 +429,7 @@ static int set_content(struct reading *r, struct tar_member *m)
 		return bad(r, "its size is impossible");
 	uint64_t last = r->at + size;
 	m->end = r->at + (size + BLOCK - 1) / BLOCK * BLOCK;
+	m->body = r->at;
 	m->sparse = r->pax.is_sparse && S_ISREG(m->mode);
 	if (m->sparse && r->pax.map_in_data) {
 		int rc = read_map(r, last);

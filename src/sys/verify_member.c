@@ -98,6 +98,14 @@ static bool same_path(const char *tar, const char *index)
 	return clean && tar_path_clean(clean) && strcmp(clean, index) == 0;
 }
 
+static bool has_acl(const struct tar_member *m)
+{
+	for (size_t i = 0; i < m->xattr_count; i++)
+		if (strcmp(m->xattrs[i].name, "system.posix_acl_access") == 0)
+			return true;
+	return false;
+}
+
 const char *member_differs(
 	const struct tar_member *m, const struct member_sums *sums, const struct index_entry *want)
 {
@@ -105,11 +113,13 @@ const char *member_differs(
 
 	if (!same_path(m->path, want->path))
 		return "has another path in the index";
-	if (m->header != want->header || m->data != want->data || m->end != want->end)
+	if (m->header != want->header || m->body != want->data || m->end != want->end)
 		return "lies elsewhere than the index says";
 	if (m->hardlink != is_hard || (!is_hard && (m->mode & S_IFMT) != (want->mode & S_IFMT)))
 		return "has another type in the index";
-	if ((m->mode & 07777) != (want->mode & 07777) || m->uid != want->uid || m->gid != want->gid)
+	/* With an ACL the tar's group bits are the group's, the file's own are the mask. */
+	const mode_t bits = has_acl(m) ? 07707 : 07777;
+	if ((m->mode & bits) != (want->mode & bits) || m->uid != want->uid || m->gid != want->gid)
 		return "has another owner or mode in the index";
 	if (!same_time(m->mtime, want->mtime))
 		return "has another time in the index";
