@@ -23,6 +23,7 @@ enum err_kind {
 	ERR_NOTHING,     /* 10: nothing matched */
 	ERR_LOCKED,      /* 11: another run holds the lock */
 	ERR_POOL,        /* 20: the pool guard refused */
+	ERR_DAMAGED,     /* 22: an archive is not what was written */
 	ERR_LEFTOVER,    /* 21: something is left behind and named in the ledger */
 	ERR_INTERRUPTED, /* 130: a signal asked us to stop */
 };
@@ -36,6 +37,7 @@ enum exit_code {
 	EXIT_LOCKED = 11,
 	EXIT_POOL = 20,
 	EXIT_LEFTOVER = 21,
+	EXIT_DAMAGED = 22,
 	EXIT_INTERRUPTED = 130,
 };
 
@@ -56,5 +58,6 @@ int err_sys(struct err *e, enum err_kind kind, int code, const char *fmt, ...)
 int err_add(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The exit code of a kind; 0 for ERR_NONE. */
 int err_exit_code(enum err_kind kind);
-/* Which of two exit codes a run ends with: signal > leftover > fatal > pool > incomplete > good. */
+/* Which of two exit codes a run ends with: signal > leftover > fatal > pool > damaged > incomplete
+ * > good. */
 int exit_worst(int a, int b);

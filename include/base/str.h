@@ -18,6 +18,7 @@ void strbuf_puts(struct strbuf *b, const char *s);
 void strbuf_printf(struct strbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends s as a JSON string with quotes; bytes that are no UTF-8 become U+FFFD. */
 void strbuf_json(struct strbuf *b, const char *s);
+void strbuf_base64(struct strbuf *b, const void *data, size_t len);
 void strbuf_free(struct strbuf *b);
 #define AUTO_STRBUF __attribute__((cleanup(strbuf_free))) struct strbuf
 

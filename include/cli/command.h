@@ -10,7 +10,8 @@
 
 struct cli {
 	const char *config; /* path */
-	bool dry_run, json, help, resume;
+	const char *to;     /* folder */
+	bool dry_run, json, help, resume, deep, no_devices;
 	char **args; /* behind the command */
 	size_t arg_count;
 };
@@ -24,7 +25,7 @@ struct command {
 };
 
 struct option_row {
-	char letter;
+	char letter; /* '\0': it has only a long name */
 	const char *name, *arg, *help;
 };
 

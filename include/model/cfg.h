@@ -28,6 +28,7 @@ struct cfg_store {
 	char *pool;             /* dm name of its pool; empty or NULL: found by itself */
 	struct cfg_tree *trees; /* of type tree only */
 	size_t tree_count;
+	char *socket; /* of the engine's API; only to pause containers */
 };
 
 struct cfg_dest {
@@ -41,13 +42,24 @@ struct cfg_job {
 	struct cfg_strings exclude_containers; /* patterns */
 	char *destination;                     /* name of a destination; exists */
 	char *archive_name_format;
-	char *compression;                   /* as written: "zstd,3" */
-	int zstd_level;                      /* parsed from compression: 1..19 */
-	struct cfg_strings exclude_patterns; /* relative to the container's '/', see walk.h */
-	char *consistency;                   /* "freeze" or "pause" */
-	int64_t group;                       /* 1: one instant for all containers of the job */
-	int64_t archive_timeout;             /* seconds for one container's archive */
-	char *on_pool_limit;                 /* "continue" or "stop" */
+	char *compression;                     /* as written: "zstd,3" */
+	int zstd_level;                        /* parsed from compression: 1..19 */
+	struct cfg_strings exclude_patterns;   /* relative to the container's '/', see walk.h */
+	int64_t exclude_caches;                /* 1: leave out folders with a CACHEDIR.TAG */
+	struct cfg_strings exclude_if_present; /* names; folders that hold one are left out */
+	char *consistency;                     /* "freeze" or "pause" */
+	int64_t group;                         /* 1: one instant for all containers of the job */
+	int64_t archive_timeout;               /* seconds for one container's archive */
+	char *on_pool_limit;                   /* "continue" or "stop" */
+};
+
+/* A program run before or after a job or a container. */
+struct cfg_command {
+	char *before, *after;      /* "job" or "container"; exactly one is set */
+	struct cfg_strings jobs;   /* names of jobs; none: all; all exist */
+	struct cfg_strings states; /* "finish", "fail"; none: both; only with after */
+	struct cfg_strings run;    /* program and arguments; the first is an absolute path */
+	int64_t timeout;           /* seconds */
 };
 
 struct cfg {
@@ -57,10 +69,13 @@ struct cfg {
 	size_t dest_count;
 	struct cfg_job *jobs;
 	size_t job_count;
+	struct cfg_command *commands;
+	size_t command_count;
 	int64_t pool_min_free_data, pool_min_free_metadata; /* percent */
 	int64_t lock_wait;                                  /* seconds */
 	int64_t nice;                                       /* 0..19 */
 	char *io_class;                                     /* "best-effort" or "idle" */
+	int64_t memory;                                     /* bytes for the archive stage */
 	int64_t rate_limit;                                 /* bytes a second; 0: none */
 };
 

@@ -33,11 +33,12 @@ struct cfg_key {
 	const struct cfg_key *sub; /* CFG_MAPS: rows of one entry */
 	const char *const *only;   /* values of "type" of the map that have this key; NULL: all */
 	bool required;
-	bool filled;              /* a list that needs an entry */
-	const char *def;          /* default as the operator would write it; NULL if required */
-	const char *const *words; /* CFG_ENUM: allowed words, NULL at the end */
-	enum cfg_unit unit;       /* CFG_NUM */
-	int64_t min, max;         /* CFG_NUM: inclusive */
+	bool optional;   /* missing without a default: NULL or none */
+	bool filled;     /* a list that needs an entry */
+	const char *def; /* default as the operator would write it; NULL if required or optional */
+	const char *const *words;        /* CFG_ENUM: allowed words, NULL at the end */
+	enum cfg_unit unit;              /* CFG_NUM */
+	int64_t min, max;                /* CFG_NUM: inclusive */
 	const char *min_text, *max_text; /* the same as an operator would write it */
 	cfg_check_fn *check; /* of the text, or of each entry of a list; NULL: any text */
 	const char *pattern; /* the same as a JSON Schema pattern, as far as it can say it */
@@ -90,6 +91,7 @@ extern const struct cfg_key cfg_tree_keys[];
 extern const struct cfg_key cfg_store_keys[];
 extern const struct cfg_key cfg_dest_keys[];
 extern const struct cfg_key cfg_job_keys[];
+extern const struct cfg_key cfg_command_keys[];
 
 /* Has a map of this type the row?  type may be NULL: nobody knows yet. */
 bool cfg_key_applies(const struct cfg_key *k, const char *type);
@@ -104,4 +106,4 @@ int cfg_num_parse(
 const char *cfg_num_pattern(enum cfg_unit unit);
 
 cfg_check_fn cfg_check_name, cfg_check_path, cfg_check_match, cfg_check_exclude,
-	cfg_check_compression;
+	cfg_check_file_name, cfg_check_compression;

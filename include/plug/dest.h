@@ -44,6 +44,8 @@ struct dest_ops {
 	int (*abort)(struct dest_writer *w, struct err *e);
 	/* All sealed archives, sorted by name.  Free with dest_list_done. */
 	int (*list)(const struct cfg_dest *cfg, struct dest_list *ret, struct err *e);
+	/* Opens the sealed archive of that name for reading, anywhere in it. */
+	int (*open)(const struct cfg_dest *cfg, const char *name, int *ret_fd, struct err *e);
 	/* Removes unfinished files that no run is writing (the caller holds the lock). Returns
 	 * count or error. */
 	int (*sweep)(const struct cfg_dest *cfg, struct err *e);

@@ -17,30 +17,40 @@
 #define SNAP_ID_TOP 0xFFFFFFu
 #define SNAP_ID_BAND 0x1000u /* ids of the band; never one outside it is deleted */
 #define SNAP_DEADLINE_MS 10000u
+/*
+ * The guard ends a pause after this, whatever happens: the window's deadline, as much for the
+ * engine's answer, and as much for the others of a group.
+ */
+#define SNAP_PAUSE_MS 30000u
 
 struct snap {
 	const struct pool *pool; /* borrowed */
 	struct ledger_entry entry;
 	uint64_t size_bytes;
-	char node[64];             /* "/dev/dm-7" while active */
-	bool was_active;           /* the origin was */
-	struct undo *undo;         /* borrowed: where the id's deletion is armed */
-	uint64_t window_ns;        /* of the whole window, also for one of a group */
-	const char *freeze;        /* "frozen", "crash-consistent", "inactive" */
-	struct pool_status status; /* of the pool, after the snapshot */
-	int64_t pool_time;         /* the pool's time counter T at the snapshot; -1: unknown */
+	char node[64];                      /* "/dev/dm-7" while active */
+	bool was_active;                    /* the origin was */
+	struct undo *undo;                  /* borrowed: where the id's deletion is armed */
+	uint64_t window_ns;                 /* of the whole window, also for one of a group */
+	const char *freeze;                 /* "frozen", "crash-consistent", "inactive" */
+	struct engine_guard *guard;         /* of the pause; NULL: none */
+	uint64_t pause_start_ns, paused_ns; /* from before the pause to after its end; 0: none */
+	bool was_paused;                    /* during the snapshot, by us or by somebody else */
+	struct pool_status status;          /* of the pool, after the snapshot */
+	int64_t pool_time; /* the pool's time counter T at the snapshot; -1: unknown */
 };
 
 /*
- * Everything before the window: finds the active devices of c's thin device, picks an id below
+ * Everything before the window.  pause_socket: where the engine is asked to pause the container for
+ * the window, NULL: not at all.  Finds the active devices of c's thin device, picks an id below
  * *next_id (which moves on, for the next one of a group), writes the ledger, flushes dirty data and
  * guards the pool.  Every step is armed on u before it is done; s must live until u is unwound.
  */
-int snap_prepare(const struct pool *pool, const struct container *c, uint32_t *next_id,
-	struct undo *u, struct snap *s, struct err *e);
+int snap_prepare(const struct pool *pool, const struct container *c, const char *pause_socket,
+	uint32_t *next_id, struct undo *u, struct snap *s, struct err *e);
 /*
- * Takes all prepared snapshots in one window, all or none.  After an error each must be unwound;
- * *ret_failed is the one that it came from.
+ * Takes all prepared snapshots in one window, all or none; their containers are paused before it
+ * and go on right after it.  After an error each must be unwound; *ret_failed is the one that it
+ * came from.
  */
 int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, struct err *e);
 /* Checks that the snapshot exists and that nobody wrote to its origin meanwhile. */
@@ -48,7 +58,7 @@ int snap_confirm(struct snap *s, struct err *e);
 /* Activates under our own name (again, if it is active in the other mode). */
 int snap_activate(struct snap *s, bool read_only, struct err *e);
 /*
- * Undoes what a ledger entry names on an active pool: resumes its origins (if suspended in this
- * boot), removes the device, deletes the id.  Idempotent.
+ * Undoes what a ledger entry names on an active pool: resumes its origins and unpauses its
+ * container (if that was in this boot), removes the device, deletes the id.  Idempotent.
  */
 int snap_drop_entry(const struct ledger_entry *entry, struct err *e);

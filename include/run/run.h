@@ -20,6 +20,15 @@ struct run_options {
 	bool resume; /* of run_recover: at once and only what is quick */
 };
 
+/* Of the commands that read archives. */
+struct read_options {
+	const struct cfg *cfg; /* NULL: no name needs it */
+	char **args;           /* behind the command */
+	size_t arg_count;
+	const char *to; /* folder to restore to */
+	bool json, deep, no_devices;
+};
+
 int run_batch(const struct run_options *o);
 /*
  * Undoes what interrupted runs left behind; 21 if something remains.  With resume: whatever a live
@@ -30,5 +39,15 @@ int run_recover(const struct run_options *o);
 /* Lists all containers of all stores. */
 int run_ps(const struct run_options *o);
 int run_archives(const struct run_options *o);
+/* Whether arg is the path of a file, not a name that the configuration knows. */
+bool run_is_path(const char *arg);
+/* Lists entries: ARCHIVE [PATH...]. */
+int run_ls(const struct read_options *o);
+/* Writes one file to standard output: ARCHIVE PATH. */
+int run_cat(const struct read_options *o);
+/* Restores into o->to, which is new or empty: ARCHIVE [PATH...]. */
+int run_restore(const struct read_options *o);
+/* Reads archives back: ARCHIVE...; 22 if one is damaged. */
+int run_verify(const struct read_options *o);
 /* Says of each store, pool and destination whether it is usable; changes nothing. */
 int run_check(const struct run_options *o);

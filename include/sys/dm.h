@@ -30,10 +30,13 @@ int dmdev_init(struct err *e);
 /* A missing device is success with exists false. */
 int dmdev_info(const char *name, struct dmdev_info *ret, struct err *e);
 /* Calls fn for each active device with its single target; devices with other tables are passed
- * over. */
+ * over.  Ends with the first that is not 0. */
 typedef int dmdev_fn(void *arg, const char *name, const struct dmdev_info *info,
 	const struct dmdev_target *t, struct err *e);
 int dmdev_each(dmdev_fn *fn, void *arg, struct err *e);
+/* As dmdev_each, with any table or none.  fn may remove the device. */
+typedef int dmdev_name_fn(void *arg, const char *name, struct err *e);
+int dmdev_each_name(dmdev_name_fn *fn, void *arg, struct err *e);
 /* Status line of the first target; noflush, since a plain status commits the pool's metadata. */
 int dmdev_status(const char *name, char *ret, size_t size, struct err *e);
 /* Table line of the first target. */

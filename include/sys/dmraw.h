@@ -30,7 +30,6 @@ void dmraw_prepare(struct dmraw *q, const char *name, uint32_t flags);
 void dmraw_prepare_message(struct dmraw *q, const char *name, const char *message);
 /* 0 or a negative errno; async-signal-safe. */
 int dmraw_call(int control, unsigned long what, struct dmraw *q);
-bool dmraw_is_suspended(int control, const char *name);
 /* 1: resumed; 0: was live, or is missing.  Keeps the udev properties, which libdevmapper's resume
  * would rewrite. */
 int dmraw_resume(int control, const char *name);

@@ -30,3 +30,11 @@ int file_part_write(struct file_part *p, const void *data, size_t len, struct er
 int file_part_publish(struct file_part *p, struct err *e);
 /* Removes an unpublished file and closes everything; safe on a zeroed or half-made one. */
 int file_part_drop(struct file_part *p, struct err *e);
+/*
+ * Opens the regular file path for reading, if nobody but root and the effective user could have
+ * written it or put another in its place: it, each folder above it and each symbolic link on the
+ * way belong to one of the two, and neither group nor others may write to it or to those folders
+ * (a sticky folder may be writable: there each entry is its owner's).  Errors are of kind
+ * ERR_CONFIG and name what is wrong and the command that mends it.  ret_fd may be NULL.
+ */
+int file_open_trusted(const char *path, int *ret_fd, struct err *e);

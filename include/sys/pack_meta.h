@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What pack needs to know of an entry beyond stat: extended attributes, and earlier names. */
+/* What pack needs to know of an entry beyond what it is given: earlier names of its inode. */
 #pragma once
 
-#include "pack.h"
-
-struct pack_xattr_ops {
-	/* name as the kernel spells it. */
-	void (*add)(void *arg, const char *name, const void *value, size_t len);
-	void *arg;
-};
-
-/* Calls ops->add for every extended attribute in byte order of names; failures are trouble. */
-void pack_xattrs(
-	const struct pack_entry *entry, const struct pack_xattr_ops *ops, struct trouble *t);
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
 
 /* Names of inodes that have more than one. */
 struct pack_links {
@@ -26,4 +18,5 @@ struct pack_links {
  */
 int pack_link_find(
 	struct pack_links *l, const struct stat *st, const char *path, const char **first);
+bool pack_links_have(const struct pack_links *l, const struct stat *st);
 void pack_links_done(struct pack_links *l);

@@ -55,7 +55,10 @@ int pool_assemble(const struct pool_ref *ref, struct pool *ret, struct err *e);
 /* Takes an assembled pool down (its loop devices go by themselves); leaves it to a running engine.
  */
 int pool_close(struct pool *p, struct err *e);
-/* Refuses (ERR_POOL) unless rw, no needs_check and as much is free as p->limits want. */
+/*
+ * Refuses (ERR_POOL) unless rw, no needs_check and as much is free as p->limits want.  The kernel's
+ * metadata watermark is no limit: on a small device it is a quarter of it.
+ */
 int pool_guard(const struct pool *p, struct err *e);
 /* The pool's time counter from its metadata device, -1 if it cannot be read. */
 int64_t pool_time(const struct pool *p);
@@ -66,3 +69,5 @@ int pool_find_thin(
 int pool_thin_mapped(const char *name, uint64_t *ret_bytes, struct err *e);
 /* 1 if the id exists, 0 if it is free: loads a table and drops it, never active. */
 int pool_has_id(const struct pool *p, uint32_t id, struct err *e);
+/* Removes what pool_has_id of this process, or of one that died, left behind. */
+int pool_drop_probes(struct err *e);

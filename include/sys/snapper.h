@@ -37,8 +37,10 @@ struct snapper {
 
 /*
  * Suspends all origins, sends all messages, resumes all.  On return every origin is live again,
- * whatever happened.  -EEXIST: a new id is taken; -ETIMEDOUT: the deadline passed.  After an error
- * no snapshot may be used, but those with is_taken, and after -ETIMEDOUT any, may exist.
+ * whatever happened, unless the kernel refuses for a second: then it fails with kind ERR_LEFTOVER.
+ * -EEXIST: a new id is taken; -ETIMEDOUT: the deadline passed; -ECANCELED: asked to stop.  After an
+ * error no snapshot may be used, but those with is_taken, and after -ETIMEDOUT and -ECANCELED any,
+ * may exist.
  */
 int snapper_run(struct snapper *s, struct err *e);
 /* Flushes what the file system on the device has dirty, before the window; limit in seconds. */

@@ -92,6 +92,8 @@ int err_exit_code(enum err_kind kind)
 		return EXIT_LOCKED;
 	case ERR_POOL:
 		return EXIT_POOL;
+	case ERR_DAMAGED:
+		return EXIT_DAMAGED;
 	case ERR_LEFTOVER:
 		return EXIT_LEFTOVER;
 	case ERR_INTERRUPTED:
@@ -103,7 +105,7 @@ int err_exit_code(enum err_kind kind)
 int exit_worst(int a, int b)
 {
 	static const int order[] = {EXIT_INTERRUPTED, EXIT_LEFTOVER, EXIT_USAGE, EXIT_FATAL,
-		EXIT_LOCKED, EXIT_POOL, EXIT_INCOMPLETE, EXIT_NOTHING};
+		EXIT_LOCKED, EXIT_POOL, EXIT_DAMAGED, EXIT_INCOMPLETE, EXIT_NOTHING};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
 		if (a == order[i] || b == order[i])

@@ -72,6 +72,25 @@ void strbuf_json(struct strbuf *b, const char *s)
 	strbuf_add(b, "\"", 1);
 }
 
+void strbuf_base64(struct strbuf *b, const void *data, size_t len)
+{
+	static const char digit[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *s = data;
+
+	for (size_t i = 0; i < len; i += 3) {
+		unsigned v = 0;
+		char four[4] = {'=', '=', '=', '='};
+
+		for (size_t k = 0; k < 3; k++)
+			v = v << 8 | (i + k < len ? s[i + k] : 0u);
+		for (size_t k = 0; k < 4; k++)
+			if (i + k <= len)
+				four[k] = digit[v >> (18 - 6 * k) & 63];
+		strbuf_add(b, four, 4);
+	}
+}
+
 void strbuf_free(struct strbuf *b)
 {
 	free(b->data);

@@ -2,13 +2,13 @@
 #include "command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "file.h"
 #include "log.h"
 #include "run.h"
 #include "scope.h"
@@ -22,21 +22,24 @@ const struct option_row option_rows[] = {
 	{'r', "resume", NULL, "With recover: resume what is suspended, at once"},
 	{'v', "verbose", NULL, "Log details"},
 	{'q', "quiet", NULL, "Log warnings and errors only"},
+	{0, "to", "DIR", "restore: the folder to restore to, new or empty"},
+	{0, "no-devices", NULL, "restore: leave device nodes out"},
+	{0, "deep", NULL, "verify: decode everything too"},
 	{'h', "help", NULL, "Show help"},
 	{'V', "version", NULL, "Show the version"},
 	{0, NULL, NULL, NULL},
 };
 
+enum { OPTION_TO = 256, OPTION_NO_DEVICES, OPTION_DEEP };
+
 static int read_config(const char *path, char **ret, size_t *ret_len, struct err *e)
 {
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
+	AUTO_CLOSE int fd = -1;
 	size_t len = 0;
+	int r = file_open_trusted(path, &fd, e);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, ERR_CONFIG, -errno, "%s", path);
-	if ((st.st_mode & 0022) && S_ISREG(st.st_mode))
-		log_warning("%s: writable by others than its owner", path);
+	if (r < 0)
+		return err_add(e, "configuration");
 	AUTO_FREE char *text = malloc(CFG_FILE_MAX + 2);
 	if (!text)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", path);
@@ -50,22 +53,33 @@ static int read_config(const char *path, char **ret, size_t *ret_len, struct err
 	return 0;
 }
 
-static int with_config(const struct cli *c, int (*run)(const struct run_options *))
+static int usage(const struct cli *c, const char *fmt, const char *what)
+{
+	struct err e = {0};
+
+	(void)err_set(&e, ERR_USAGE, -EINVAL, fmt, what);
+	(void)fprintf(stderr, "thinark: %s\nTry 'thinark --help'.\n", e.text);
+	if (c->json) {
+		AUTO_STRBUF b = {0};
+
+		strbuf_json(&b, e.text);
+		(void)printf("{\"v\":1,\"type\":\"error\",\"code\":2,\"message\":%s}\n",
+			b.data ? b.data : "\"\"");
+	}
+	return EXIT_USAGE;
+}
+
+/* 0, or the exit code: what is wrong was reported then. */
+static int load_config(const struct cli *c, struct cfg *cfg)
 {
 	AUTO_FREE char *text = NULL;
 	AUTO_STRBUF mistakes = {0};
 	size_t len = 0;
-	struct cfg cfg = {0};
 	struct err e = {0};
-	struct run_options o = {.cfg = &cfg,
-		.jobs = c->args,
-		.job_count = c->arg_count,
-		.dry_run = c->dry_run,
-		.json = c->json};
 	int r = read_config(c->config, &text, &len, &e);
 
 	if (r == 0)
-		r = cfg_load(text, len, c->config, &cfg, &mistakes, &e);
+		r = cfg_load(text, len, c->config, cfg, &mistakes, &e);
 	if (r < 0) {
 		if (mistakes.data)
 			(void)fputs(mistakes.data, stderr);
@@ -80,8 +94,23 @@ static int with_config(const struct cli *c, int (*run)(const struct run_options 
 		}
 		return err_exit_code(e.kind);
 	}
-	int code = run(&o);
-	cfg_done(&cfg);
+	return EXIT_GOOD;
+}
+
+static int with_config(const struct cli *c, int (*run)(const struct run_options *))
+{
+	struct cfg cfg = {0};
+	struct run_options o = {.cfg = &cfg,
+		.jobs = c->args,
+		.job_count = c->arg_count,
+		.dry_run = c->dry_run,
+		.json = c->json};
+	int code = load_config(c, &cfg);
+
+	if (code == EXIT_GOOD) {
+		code = run(&o);
+		cfg_done(&cfg);
+	}
 	return code;
 }
 
@@ -105,6 +134,53 @@ static int cmd_check(const struct cli *c)
 	return with_config(c, run_check);
 }
 
+/* Archives given as files are read on any host, without a configuration. */
+static int with_archives(
+	const struct cli *c, size_t min, size_t archives, int (*run)(const struct read_options *))
+{
+	struct cfg cfg = {0};
+	struct read_options o = {.args = c->args,
+		.arg_count = c->arg_count,
+		.to = c->to,
+		.json = c->json,
+		.deep = c->deep,
+		.no_devices = c->no_devices};
+
+	if (c->arg_count < min)
+		return usage(c, "%s is missing", c->arg_count ? "PATH" : "ARCHIVE");
+	for (size_t i = 0; i < archives && i < c->arg_count && !o.cfg; i++)
+		if (!run_is_path(c->args[i]))
+			o.cfg = &cfg;
+	int code = o.cfg ? load_config(c, &cfg) : EXIT_GOOD;
+	if (code == EXIT_GOOD) {
+		code = run(&o);
+		cfg_done(&cfg);
+	}
+	return code;
+}
+
+static int cmd_ls(const struct cli *c)
+{
+	return with_archives(c, 1, 1, run_ls);
+}
+
+static int cmd_cat(const struct cli *c)
+{
+	return with_archives(c, 2, 1, run_cat);
+}
+
+static int cmd_restore(const struct cli *c)
+{
+	if (!c->to)
+		return usage(c, "%s is missing", "--to DIR");
+	return with_archives(c, 1, 1, run_restore);
+}
+
+static int cmd_verify(const struct cli *c)
+{
+	return with_archives(c, 1, c->arg_count, run_verify);
+}
+
 /* Needs no configuration: a wrong one must not keep leftovers alive. */
 static int cmd_recover(const struct cli *c)
 {
@@ -117,7 +193,12 @@ const struct command commands[] = {
 	{"run", cmd_run, "[JOB...]", 1000, "Archive the containers that the jobs select"},
 	{"ps", cmd_ps, "", 0, "List the containers of all stores"},
 	{"archives", cmd_archives, "", 0, "List the archives of all destinations"},
-	{"check", cmd_check, "", 0, "Check configuration, stores, pools and destinations"},
+	{"ls", cmd_ls, "ARCHIVE [PATH...]", 1000, "List what is in an archive"},
+	{"cat", cmd_cat, "ARCHIVE PATH", 2, "Write a file of an archive to standard output"},
+	{"restore", cmd_restore, "ARCHIVE [PATH...]", 1000,
+		"Restore an archive, or parts, to --to"},
+	{"verify", cmd_verify, "ARCHIVE...", 1000, "Read archives back and check every byte"},
+	{"check", cmd_check, "", 0, "Check configuration, stores, pools, destinations"},
 	{"recover", cmd_recover, "", 0, "Undo what an interrupted run left behind"},
 	{"doc", cmd_doc, "WHAT", 1, "Print man, man5, schema, sample or completion"},
 	{NULL, NULL, NULL, 0, NULL},
@@ -129,30 +210,15 @@ static void print_help(FILE *to)
 		"Usage: thinark [OPTION...] COMMAND [ARGUMENT...]\n"
 		"Archives containers that live on device-mapper thin pools.\n\nCommands:\n");
 	for (const struct command *c = commands; c->name; c++)
-		(void)fprintf(to, "  %-9s %-9s %s\n", c->name, c->args, c->help);
+		(void)fprintf(to, "  %-9s %-17s %s\n", c->name, c->args, c->help);
 	(void)fprintf(to, "\nOptions:\n");
 	for (const struct option_row *o = option_rows; o->name; o++)
-		(void)fprintf(to, "  -%c, --%-8s %-5s %s\n", o->letter, o->name,
+		(void)fprintf(to, "  %c%c%c --%-10s %-5s %s\n", o->letter ? '-' : ' ',
+			o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
 			o->arg ? o->arg : "", o->help);
 	(void)fprintf(to, "\nExit codes: 0 good, 1 fatal, 2 usage or configuration, 3 incomplete,\n"
 			  "10 nothing matched, 11 locked, 20 the pool guard refused, 21 leftovers\n"
-			  "remain, 130 interrupted.\n");
-}
-
-static int usage(const struct cli *c, const char *fmt, const char *what)
-{
-	struct err e = {0};
-
-	(void)err_set(&e, ERR_USAGE, -EINVAL, fmt, what);
-	(void)fprintf(stderr, "thinark: %s\nTry 'thinark --help'.\n", e.text);
-	if (c->json) {
-		AUTO_STRBUF b = {0};
-
-		strbuf_json(&b, e.text);
-		(void)printf("{\"v\":1,\"type\":\"error\",\"code\":2,\"message\":%s}\n",
-			b.data ? b.data : "\"\"");
-	}
-	return EXIT_USAGE;
+			  "remain, 22 an archive is damaged, 130 interrupted.\n");
 }
 
 static const struct command *find_command(const char *name)
@@ -168,8 +234,9 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 {
 	static const struct option longs[] = {{"config", 1, NULL, 'c'}, {"dry-run", 0, NULL, 'n'},
 		{"json", 0, NULL, 'j'}, {"resume", 0, NULL, 'r'}, {"verbose", 0, NULL, 'v'},
-		{"quiet", 0, NULL, 'q'}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'},
-		{NULL, 0, NULL, 0}};
+		{"quiet", 0, NULL, 'q'}, {"to", 1, NULL, OPTION_TO},
+		{"no-devices", 0, NULL, OPTION_NO_DEVICES}, {"deep", 0, NULL, OPTION_DEEP},
+		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
 
 	opterr = 0;
 	for (int opt; (opt = getopt_long(argc, argv, "c:njrvqhV", longs, NULL)) != -1;) {
@@ -191,6 +258,15 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 			break;
 		case 'q':
 			*level = LOG_LEVEL_WARNING;
+			break;
+		case OPTION_TO:
+			c->to = optarg;
+			break;
+		case OPTION_NO_DEVICES:
+			c->no_devices = true;
+			break;
+		case OPTION_DEEP:
+			c->deep = true;
 			break;
 		case 'h':
 			c->help = true;

@@ -25,12 +25,13 @@ static const char recovery[] =
 	".IP \\(bu 2\n"
 	"Without an entry it does nothing and takes no lock: 0.\n"
 	".IP \\(bu 2\n"
-	"While a run is active it does nothing, since a live run undoes its own work: 0.\n"
+	"What a live run uses is left to it, since it undoes its own work: 0.\n"
 	".IP \\(bu 2\n"
 	"If the run is dead but a process of it still takes a snapshot, it resumes what\n"
 	"the entries of this boot name and does no more: 21. Repeat it.\n"
 	".IP \\(bu 2\n"
-	"Else it takes the lock, resumes first the origins of all entries of this boot,\n"
+	"Else it takes the lock of the pool, resumes first the origins of all entries of this "
+	"boot,\n"
 	"and then undoes the rest as above. A snapshot in a pool that is not active harms\n"
 	"nobody and may stay: 0. What could not be undone: 21.\n"
 	".PP\n"
@@ -56,12 +57,24 @@ static const char units[] =
 	".fi\n"
 	".PP\n"
 	"A stopped engine's pool on other devices than files needs DeviceAllow= of both.\n"
-	"A run that starts while another is active ends with 11.\n"
+	"A run that needs a pool or a destination that another uses waits for lock_wait,\n"
+	"then ends with 11.\n"
 	".PP\n"
 	".I thinark\\-recover.timer\n"
 	"looks every minute whether the ledger has an entry, and only then starts\n"
 	".BR \"thinark recover \\-\\-resume\" .\n";
 /* clang-format on */
+
+static void man_option(struct strbuf *b, const struct option_row *o)
+{
+	strbuf_puts(b, ".TP\n.B ");
+	if (o->letter)
+		strbuf_printf(b, "\\-%c\\fR, \\fB", o->letter);
+	strbuf_puts(b, "\\-\\-");
+	for (const char *s = o->name; *s; s++)
+		strbuf_printf(b, "%s%c", *s == '-' ? "\\" : "", *s);
+	strbuf_printf(b, "%s%s\n%s.\n", o->arg ? "\\fR \\fI" : "", o->arg ? o->arg : "", o->help);
+}
 
 static void doc_man(struct strbuf *b)
 {
@@ -86,20 +99,20 @@ static void doc_man(struct strbuf *b)
 			b, ".TP\n.B %s%s%s\n%s.\n", c->name, *c->args ? " " : "", c->args, c->help);
 	strbuf_puts(b, ".SH OPTIONS\n");
 	for (const struct option_row *o = option_rows; o->name; o++)
-		strbuf_printf(b, ".TP\n.B \\-%c\\fR, \\fB\\-\\-%s%s%s\n%s.\n", o->letter, o->name,
-			o->arg ? "\\fR \\fI" : "", o->arg ? o->arg : "", o->help);
+		man_option(b, o);
 	strbuf_puts(b, recovery);
 	strbuf_puts(b, units);
 	strbuf_puts(b,
 		".SH EXIT STATUS\n"
 		"0 all good; 1 fatal; 2 usage or configuration; 3 finished, but some container or "
 		"file\nis incomplete; 10 nothing matched; 11 another run is active; 20 the pool "
-		"guard refused;\n21 leftovers remain, named in the ledger; 130 interrupted.\n"
+		"guard refused;\n21 leftovers remain, named in the ledger; 22 an archive is "
+		"damaged;\n130 interrupted.\n"
 		"Treat unknown codes as failures.\n"
 		".SH FILES\n"
 		".TP\n.I /etc/thinark/thinark.yaml\nThe configuration.\n"
 		".TP\n.I /var/lib/thinark/ledger\nWhat exists on the host because of us.\n"
-		".TP\n.I /run/thinark\nThe lock, and the mount point in our own namespace.\n"
+		".TP\n.I /run/thinark\nThe locks, and the mount point in our own namespace.\n"
 		".SH SEE ALSO\n.BR thinark.yaml (5)\n");
 }
 

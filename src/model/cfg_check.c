@@ -106,6 +106,14 @@ int cfg_check_exclude(const char *text, char *reason, size_t reason_size)
 	return 0;
 }
 
+int cfg_check_file_name(const char *text, char *reason, size_t reason_size)
+{
+	if (!*text || strcmp(text, ".") == 0 || strcmp(text, "..") == 0 || strchr(text, '/'))
+		return refuse(reason, reason_size, "must be the name of a file, without '/'");
+	return strlen(text) > 255 ? refuse(reason, reason_size, "must not be longer than 255 bytes")
+				  : 0;
+}
+
 int cfg_zstd_level(const char *text, char *reason, size_t reason_size)
 {
 	static const char why[] = "expected 'zstd' or 'zstd,LEVEL' with a level from 1 to 19";
@@ -234,6 +242,34 @@ static void check_trees(const struct cfg_node *stores, struct cfg_mistakes *m)
 	}
 }
 
+static void check_command(
+	const struct cfg_node *command, const struct names *jobs, struct cfg_mistakes *m)
+{
+	const struct cfg_node *before = cfg_node_get(command, "before");
+	const struct cfg_node *after = cfg_node_get(command, "after");
+	const struct cfg_node *states = cfg_node_get(command, "states");
+	const struct cfg_node *run = cfg_node_get(command, "run");
+	const struct cfg_node *list = cfg_node_get(command, "jobs");
+	char reason[128];
+
+	if (command->kind != NODE_MAP)
+		return;
+	if (before && after)
+		cfg_mistake(
+			m, after, "after", "not together with 'before', on line %zu", before->line);
+	else if (!before && !after)
+		cfg_mistake(m, command, "commands", "'before' or 'after' is needed");
+	if (states && !after)
+		cfg_mistake(m, states, "states", "only with 'after'");
+	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)
+		report_missing(jobs, list->items[i], "jobs", "job", m);
+	if (!run || run->kind != NODE_LIST || run->count == 0)
+		return;
+	const struct cfg_node *program = run->items[0];
+	if (program->kind == NODE_TEXT && cfg_check_path(program->text, reason, sizeof(reason)) < 0)
+		cfg_mistake(m, program, "run", "'%.80s': %s", program->text, reason);
+}
+
 void cfg_cross_check(const struct cfg_node *root, struct cfg_mistakes *m)
 {
 	const struct cfg_node *list = cfg_node_get(root, "jobs");
@@ -247,6 +283,9 @@ void cfg_cross_check(const struct cfg_node *root, struct cfg_mistakes *m)
 	report_twice(&jobs, "name", m);
 	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)
 		check_job(list->items[i], &stores, &dests, m);
+	list = cfg_node_get(root, "commands");
+	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)
+		check_command(list->items[i], &jobs, m);
 	free(stores.items);
 	free(dests.items);
 	free(jobs.items);

@@ -151,7 +151,7 @@ static void sample_key(struct strbuf *out, const struct cfg_key *k, const char *
 	const bool applies = cfg_key_applies(k, type);
 
 	strbuf_printf(out, "%s  # %s", margin, k->help);
-	if (!k->required && k->sample && *k->def)
+	if (!k->required && k->sample && k->def && *k->def)
 		strbuf_printf(out, " (default: %s)", k->def);
 	if (!applies)
 		strbuf_printf(out, " (only type %s)", k->only[0]);
@@ -165,16 +165,27 @@ static void sample_key(struct strbuf *out, const struct cfg_key *k, const char *
 		sample_value(out, k);
 }
 
+/* A section that few need stands as a comment, with one example. */
+static void sample_section(struct strbuf *out, const struct cfg_key *k)
+{
+	const char *margin = k->optional ? "#   " : "  ";
+	char dash = '-';
+
+	strbuf_printf(out, "# %s\n%s%s:\n", k->help, k->optional ? "# " : "", k->name);
+	for (const struct cfg_key *row = k->sub; row->name; row++) {
+		if (k->optional && !row->sample)
+			continue;
+		sample_key(out, row, sample_type(k->sub), margin, dash);
+		dash = ' ';
+	}
+	strbuf_puts(out, "\n");
+}
+
 static void sample(struct strbuf *out)
 {
-	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
-		if (k->type != CFG_MAPS)
-			continue;
-		strbuf_printf(out, "# %s\n%s:\n", k->help, k->name);
-		for (const struct cfg_key *row = k->sub; row->name; row++)
-			sample_key(out, row, sample_type(k->sub), "  ", row == k->sub ? '-' : ' ');
-		strbuf_puts(out, "\n");
-	}
+	for (const struct cfg_key *k = cfg_keys; k->name; k++)
+		if (k->type == CFG_MAPS)
+			sample_section(out, k);
 	strbuf_puts(out, "# For all jobs\n");
 	for (const struct cfg_key *k = cfg_keys; k->name; k++) {
 		if (k->type == CFG_MAPS)
@@ -270,9 +281,9 @@ static void man_sections(struct strbuf *out)
 		strbuf_puts(out, "\n");
 		man_text(out, k->help);
 		strbuf_printf(out,
-			".\nThe key\n.B %s\nholds a list of at least one map.\n"
+			".\nThe key\n.B %s\nholds a list of %s.\n"
 			"Each map has these keys:\n",
-			k->name);
+			k->name, k->filled ? "at least one map" : "maps, and may be missing");
 		for (const struct cfg_key *row = k->sub; row->name; row++)
 			man_key(out, row);
 	}
@@ -303,6 +314,32 @@ static void man_sample(struct strbuf *out)
 	strbuf_free(&text);
 }
 
+static const char man_commands[] =
+	".SH RUNNING PROGRAMS\n"
+	"A program of\n.B commands\nis started as it is written, without a shell.\n"
+	"It must belong to root or to the user who runs thinark, and neither it nor a folder\n"
+	"above it may be writable by others.\n"
+	"Its standard input is empty, what it prints is logged (200 lines at most), its working\n"
+	"folder is /, and its environment holds PATH, HOME, LANG and, as far as they are known:\n"
+	".TP\n.B THINARK_JOB\nThe job.\n"
+	".TP\n.BR THINARK_STORE \", \" THINARK_CONTAINER \", \" THINARK_CONTAINER_ID \", \" "
+	"THINARK_IMAGE \", \" THINARK_STATE\n"
+	"The container. Its names are data of strangers: quote them.\n"
+	".TP\n.B THINARK_ARCHIVE\nThe archive, relative to the destination, without .tar.zst.\n"
+	".TP\n.B THINARK_RESULT\nAfterwards: good, incomplete, failed or skipped.\n"
+	".TP\n.B THINARK_EXIT_CODE\nAfterwards: the exit code that it alone would lead to.\n"
+	".PP\n"
+	"Before: 0 goes on, 75 skips the job or container without an error, anything else fails\n"
+	"it, and the rest of the list is not started.\n"
+	"After: all of the list run when those before were due, also after a failure or a signal;\n"
+	"one that fails is a warning and exit code 3.\n"
+	"Of\n.BR states ,\n.B fail\nmeans failed, and\n.B finish\neverything else.\n"
+	"After its time, or when thinark is asked to stop, a program and its process group get\n"
+	"SIGTERM, and SIGKILL 5 seconds later; one that runs afterwards may go on for 30 seconds\n"
+	"when thinark is asked to stop.\n"
+	"What a program leaves in the background is left alone.\n"
+	"A dry run starts nothing.\n";
+
 void cfg_doc_man(struct strbuf *out)
 {
 	strbuf_puts(out, ".\\\" Printed by thinark from its tables of settings.\n"
@@ -319,6 +356,7 @@ void cfg_doc_man(struct strbuf *out)
 		"Paths are absolute.\n",
 		CFG_FILE_MAX, CFG_DEPTH_MAX);
 	man_sections(out);
+	strbuf_puts(out, man_commands);
 	man_sample(out);
 	strbuf_puts(out, ".SH SEE ALSO\n.BR thinark (8)\n");
 }

@@ -12,6 +12,8 @@ static const char *const listed[] = {"tree", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
 static const char *const limit_actions[] = {"continue", "stop", NULL};
+static const char *const moments[] = {"job", "container", NULL};
+static const char *const states[] = {"finish", "fail", NULL};
 static const char *const io_classes[] = {"best-effort", "idle", NULL};
 
 const struct cfg_key cfg_tree_keys[] = {
@@ -35,6 +37,9 @@ const struct cfg_key cfg_store_keys[] = {
 		.help = "Data folder of the engine, which may run or be stopped"),
 	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
 		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
+	KEY_STR(struct cfg_store, socket, .only = rooted, .def = "/var/run/docker.sock",
+		.check = cfg_check_path, .pattern = PATH_PATTERN,
+		.help = "Socket of the engine, used for consistency: pause only"),
 	KEY_MAPS(struct cfg_store, "trees", trees, tree_count, struct cfg_tree, cfg_tree_keys,
 		.only = listed, .required = true, .filled = true,
 		.help = "Folders, each of which is archived as one container"),
@@ -76,6 +81,11 @@ const struct cfg_key cfg_job_keys[] = {
 	KEY_LIST(struct cfg_job, exclude_patterns, .def = "[]", .check = cfg_check_exclude,
 		.sample = "[\"tmp/**\", \"var/cache/**\"]",
 		.help = "Files left out, relative to the root folder of the container"),
+	KEY_BOOL(struct cfg_job, exclude_caches, .def = "false",
+		.help = "Leave out folders with a CACHEDIR.TAG file that has the signature"),
+	KEY_LIST(struct cfg_job, exclude_if_present, .def = "[]", .check = cfg_check_file_name,
+		.sample = "[.nobackup]", .rare = true,
+		.help = "Leave out folders that hold a file of one of these names"),
 	KEY_ENUM(struct cfg_job, consistency, consistencies, .def = "freeze",
 		.help = "Freeze the file system, or pause the processes as well, at the snapshot"),
 	KEY_BOOL(struct cfg_job, group, .def = "false",
@@ -87,6 +97,23 @@ const struct cfg_key cfg_job_keys[] = {
 	KEY_END,
 };
 
+const struct cfg_key cfg_command_keys[] = {
+	KEY_ENUM(struct cfg_command, before, moments, .optional = true, .sample = "container",
+		.help = "Run before each job or container; either this or after"),
+	KEY_ENUM(struct cfg_command, after, moments, .optional = true,
+		.help = "Run after each job or container, also when it failed"),
+	KEY_LIST(struct cfg_command, jobs, .def = "[]", .sample = "[nightly]",
+		.help = "Names of the jobs it belongs to; none for all"),
+	KEY_LIST(struct cfg_command, states, .def = "[]", .words = states,
+		.help = "With after: only when it came to this end; none for any"),
+	KEY_LIST(struct cfg_command, run, .required = true, .filled = true,
+		.sample = "[/usr/local/sbin/quiesce, --fast]",
+		.help = "Absolute path of the program and its arguments; no shell"),
+	KEY_NUM(struct cfg_command, timeout, CFG_SECONDS, 1, 86400, "1s", "1d", .def = "60s",
+		.sample = "60s", .help = "A program that runs longer is killed and has failed"),
+	KEY_END,
+};
+
 const struct cfg_key cfg_keys[] = {
 	KEY_MAPS(struct cfg, "stores", stores, store_count, struct cfg_store, cfg_store_keys,
 		.required = true, .filled = true, .help = "Container engines to read from"),
@@ -95,6 +122,9 @@ const struct cfg_key cfg_keys[] = {
 	KEY_MAPS(struct cfg, "jobs", jobs, job_count, struct cfg_job, cfg_job_keys,
 		.required = true, .filled = true,
 		.help = "What is archived, where it goes and how"),
+	KEY_MAPS(struct cfg, "commands", commands, command_count, struct cfg_command,
+		cfg_command_keys, .optional = true,
+		.help = "Programs run before and after jobs and containers"),
 	KEY_NUM(struct cfg, pool_min_free_data, CFG_PERCENT, 1, 90, "1%", "90%", .def = "10%",
 		.help = "Free data below which a pool is left alone"),
 	KEY_NUM(struct cfg, pool_min_free_metadata, CFG_PERCENT, 1, 90, "1%", "90%", .def = "10%",
@@ -105,7 +135,10 @@ const struct cfg_key cfg_keys[] = {
 		.help = "Niceness of the processor and, from it, of the disk"),
 	KEY_ENUM(struct cfg, io_class, io_classes, .def = "best-effort",
 		.help = "Idle reads only when nobody else does; a busy disk may starve it"),
+	KEY_NUM(struct cfg, memory, CFG_BYTES, 32 << 20, (int64_t)1 << 40, "32M", "1T",
+		.def = "128M",
+		.help = "For reading ahead and compressing; about 13M let one core more compress"),
 	KEY_NUM(struct cfg, rate_limit, CFG_BYTES, 0, (int64_t)1 << 40, "0", "1T", .def = "0",
-		.help = "Bytes read and written a second, 0 for no limit"),
+		.help = "Bytes archived a second, before compression; 0 for no limit"),
 	KEY_END,
 };

@@ -2,15 +2,19 @@
 /*
  * Keys, in this order:
  *   format, version, program, created, hostname, job
- *   archive {file, bytes, sha256, tar_bytes, compression}
+ *   archive {file, bytes, sha256, index_sha256, tar_bytes, compression}
  *   container {store, id, name, image, image_id, state, labels, config, hostconfig}
  *   source {kind, path}: kind is "thin" or "folder"
- *   snapshot (null unless the source is a thin device) {pool, origin_thin_id, thin_id,
- * pool_transaction, pool_time, pool_block_bytes, mapped_bytes, size_bytes, was_active, freeze,
- * window_ms, fs_type, mount_mode} counts {entries, files, dirs, symlinks, hardlinks, devices,
- * fifos, sockets_skipped, excluded, content_bytes} complete, unreadable_count, unreadable [{path,
- * path_b64, what, error}] Unknown values are null.  Text that is no UTF-8 is shown with U+FFFD; a
- * path has its exact bytes in path_b64 then.
+ *   snapshot (null unless the source is a thin device)
+ *            {pool, origin_thin_id, thin_id, pool_transaction, pool_time, pool_block_bytes,
+ *             mapped_bytes, size_bytes, was_active, freeze, window_ms, consistency, paused_ms,
+ *             fs_type, mount_mode}
+ *   counts {entries, files, dirs, symlinks, hardlinks, devices, fifos, sockets_skipped, excluded,
+ *           content_bytes}
+ *   complete, unreadable_count, unreadable [{path, path_b64, what, error}]
+ *   manifest_sha256, which manifest_seal adds
+ * Unknown values are null.  Text that is no UTF-8 is shown with U+FFFD; a path has its exact
+ * bytes in path_b64 then.
  */
 #include "manifest.h"
 
@@ -41,22 +45,9 @@ static json_t *number(uint64_t v)
 
 static json_t *base64(const char *s)
 {
-	static const char digit[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	AUTO_STRBUF out = {0};
-	size_t len = strlen(s);
 
-	for (size_t i = 0; i < len; i += 3) {
-		unsigned v = 0;
-		char four[4] = {'=', '=', '=', '='};
-
-		for (size_t k = 0; k < 3; k++)
-			v = v << 8 | (i + k < len ? (unsigned char)s[i + k] : 0u);
-		for (size_t k = 0; k < 4; k++)
-			if (i + k <= len)
-				four[k] = digit[v >> (18 - 6 * k) & 63];
-		strbuf_add(&out, four, 4);
-	}
+	strbuf_base64(&out, s, strlen(s));
 	return out.failed ? NULL : json_stringn(out.data ? out.data : "", out.len);
 }
 
@@ -90,9 +81,10 @@ static json_t *labels(const struct container *c)
 
 static json_t *archive(const struct manifest *m)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "file", text(m->archive), "bytes",
-		number(m->file_bytes), "sha256", text(m->sha256), "tar_bytes", number(m->tar_bytes),
-		"compression", text(m->compression));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "file", text(m->archive), "bytes",
+		number(m->file_bytes), "sha256", text(m->sha256), "index_sha256",
+		text(m->index_sha256), "tar_bytes", number(m->tar_bytes), "compression",
+		text(m->compression));
 }
 
 static json_t *container(const struct container *c)
@@ -113,14 +105,16 @@ static json_t *snapshot(const struct manifest *m)
 {
 	if (m->container->volume != VOLUME_THIN)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:f, s:o, s:o}",
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:f, s:o, s:f, s:o, s:o}",
 		"pool", text(m->pool_name), "origin_thin_id", number(m->origin_thin_id), "thin_id",
 		number(m->snap_thin_id), "pool_transaction", number(m->pool_transaction),
 		"pool_time", m->pool_time < 0 ? json_null() : json_integer(m->pool_time),
 		"pool_block_bytes", number(m->pool_block_bytes), "mapped_bytes",
 		number(m->mapped_bytes), "size_bytes", number(m->container->size_bytes),
 		"was_active", m->was_active, "freeze", text(m->freeze), "window_ms", m->window_ms,
-		"fs_type", text(m->fs_type), "mount_mode", text(m->mount_mode));
+		"consistency", text(m->consistency), "paused_ms", m->paused_ms, "fs_type",
+		text(m->fs_type), "mount_mode", text(m->mount_mode));
 }
 
 static json_t *counts(const struct manifest *m)

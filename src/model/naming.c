@@ -182,7 +182,10 @@ int naming_expand(const char *format, const struct naming *n, char **ret, struct
 	const char *p = format;
 	struct piece piece;
 
-	if (naming_check(format, reason, sizeof(reason)) < 0)
+	int r = naming_check(format, reason, sizeof(reason));
+	if (r == -ENOMEM)
+		return err_sys(e, ERR_FATAL, r, "archive name");
+	if (r < 0)
 		return err_set(
 			e, ERR_CONFIG, -EINVAL, "archive_name_format '%.100s': %s", format, reason);
 	while (next_piece(&p, &piece, reason, sizeof(reason)) > 0) {

@@ -15,7 +15,11 @@
 
 static int prepare(struct job *j, struct err *e)
 {
-	return snap_prepare(j->pool, j->container, j->next_id, &j->undo, &j->snap, e);
+	const struct cfg_store *store = cfg_find_store(j->options->cfg, j->container->store);
+	const bool is_pause = strcmp(j->cfg->consistency, "pause") == 0;
+
+	return snap_prepare(j->pool, j->container, is_pause ? store->socket : NULL, j->next_id,
+		&j->undo, &j->snap, e);
 }
 
 static int stage_snapshot(struct job *j, struct err *e)
@@ -91,6 +95,9 @@ static int undo_writer(void *arg, struct err *e)
 static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
 {
 	const struct walk_options o = {.exclude = &j->cfg->exclude_patterns,
+		.exclude_caches = j->cfg->exclude_caches,
+		.exclude_if_present = &j->cfg->exclude_if_present,
+		.memory = (size_t)j->options->cfg->memory,
 		.progress = report_progress,
 		.progress_arg = j};
 	int r = walk_tree(j->root, &o, p, &j->trouble, e);
@@ -105,7 +112,21 @@ static int stream(struct job *j, struct frames *f, struct pack *p, struct err *e
 	j->tar_bytes = frames_bytes_in(f);
 	j->file_bytes = frames_bytes_out(f);
 	frames_sha256(f, j->sha256);
+	frames_index_sha256(f, j->index_sha256);
 	return 0;
+}
+
+/* What the kernel says of the snapshot's file system meanwhile; of a folder's nobody can tell. */
+static int watched_stream(struct job *j, struct frames *f, struct pack *p, struct err *e)
+{
+	struct damage damage;
+
+	if (j->container->volume != VOLUME_THIN)
+		return stream(j, f, p, e);
+	damage_begin(&damage, j->snap.node, VIEW_DIR);
+	int r = stream(j, f, p, e);
+	damage_end(&damage, &j->trouble);
+	return r;
 }
 
 static int stage_archive(struct job *j, struct err *e)
@@ -117,18 +138,13 @@ static int stage_archive(struct job *j, struct err *e)
 	int r = j->dest_ops->begin(j->dest, j->name, &j->writer, e);
 	if (r == 0)
 		r = frames_new(j->dest_ops->sink(j->writer), j->cfg->zstd_level, &f, e);
-	if (r == 0)
-		r = pack_new(f, &p, e);
 	if (r == 0) {
-		struct damage damage;
-		const bool is_ours = j->container->volume == VOLUME_THIN;
-
-		if (is_ours)
-			damage_begin(&damage, j->snap.node, VIEW_DIR);
-		r = stream(j, f, p, e);
-		if (is_ours)
-			damage_end(&damage, &j->trouble);
+		frames_limit(f, 0, (size_t)j->options->cfg->memory);
+		frames_rate(f, (uint64_t)j->options->cfg->rate_limit);
+		r = pack_new(f, &p, e);
 	}
+	if (r == 0)
+		r = watched_stream(j, f, p, e);
 	pack_free(p);
 	frames_free(f);
 	return r;
@@ -136,7 +152,7 @@ static int stage_archive(struct job *j, struct err *e)
 
 static int stage_seal(struct job *j, struct err *e)
 {
-	char created[24];
+	char created[24], sha256[DIGEST_HEX];
 	AUTO_STRBUF text = {0};
 	const char *slash = strrchr(j->name, '/');
 	AUTO_STRBUF file = {0};
@@ -158,6 +174,8 @@ static int stage_seal(struct job *j, struct err *e)
 		.was_active = j->snap.was_active,
 		.window_ms = (double)j->snap.window_ns / 1e6,
 		.freeze = j->snap.freeze,
+		.consistency = j->snap.was_paused ? "pause" : "freeze",
+		.paused_ms = (double)j->snap.paused_ns / 1e6,
 		.fs_type = j->fs_type,
 		.mount_mode = j->mount_mode,
 		.compression = j->cfg->compression,
@@ -177,7 +195,12 @@ static int stage_seal(struct job *j, struct err *e)
 	};
 	struct manifest copy = m;
 	memcpy(copy.sha256, j->sha256, sizeof(copy.sha256));
+	memcpy(copy.index_sha256, j->index_sha256, sizeof(copy.index_sha256));
 	int r = manifest_write(&copy, &text, e);
+	if (r == 0)
+		r = digest_text(text.data, manifest_covered(&text), sha256, e);
+	if (r == 0)
+		r = manifest_seal(&text, sha256, e);
 	if (r == 0)
 		r = j->dest_ops->seal(j->writer, text.data, text.len, e);
 	j->is_sealed = r == 0;
@@ -250,6 +273,13 @@ static int unwind(struct job *j, int r, struct err *e)
 	return u;
 }
 
+const char *job_result(const struct job *j)
+{
+	if (j->is_skipped)
+		return "skipped";
+	return !j->is_sealed ? "failed" : j->trouble.count ? "incomplete" : "good";
+}
+
 int job_run(struct job *j, struct err *e)
 {
 	j->started_ns = clock_ns();
@@ -261,7 +291,7 @@ int job_drop(struct job *j, const char *why, struct err *e)
 	return unwind(j, err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", why), e);
 }
 
-void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
+void job_shoot_group(struct job *jobs, size_t count, int *rets, struct err *errors)
 {
 	AUTO_FREE struct snap **snaps = calloc(count, sizeof(*snaps));
 	AUTO_FREE struct job **ready = calloc(count, sizeof(*ready));
@@ -270,14 +300,14 @@ void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
 	int r = snaps && ready ? 0 : err_sys(&e, ERR_FATAL, -ENOMEM, "group");
 
 	for (size_t i = 0; i < count; i++) {
-		if (errors[i].kind || jobs[i].container->volume != VOLUME_THIN)
+		if (rets[i] || jobs[i].container->volume != VOLUME_THIN)
 			continue;
-		int p = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
 		if (r < 0)
 			errors[i] = e;
-		if (p < 0) {
+		rets[i] = r == 0 ? prepare(&jobs[i], &errors[i]) : r;
+		if (rets[i] < 0) {
 			(void)err_add(&errors[i], "snapshot");
-			(void)unwind(&jobs[i], p, &errors[i]);
+			rets[i] = unwind(&jobs[i], rets[i], &errors[i]);
 		} else {
 			snaps[n] = &jobs[i].snap;
 			ready[n++] = &jobs[i];
@@ -293,8 +323,10 @@ void job_shoot_group(struct job *jobs, size_t count, struct err *errors)
 		ready[i]->time = now;
 		ready[i]->is_shot = r == 0;
 		if (r < 0) {
-			errors[ready[i] - jobs] = e;
-			(void)unwind(ready[i], r, &errors[ready[i] - jobs]);
+			const size_t at = (size_t)(ready[i] - jobs);
+
+			errors[at] = e;
+			rets[at] = unwind(ready[i], r, &errors[at]);
 		}
 	}
 }

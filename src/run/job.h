@@ -40,8 +40,9 @@ struct job {
 	struct trouble trouble;
 	struct pack_counts counts;
 	uint64_t tar_bytes, file_bytes, started_ns, progress_ns;
-	char sha256[65];
-	bool is_sealed, is_pool_limit;
+	char sha256[65], index_sha256[65];
+	bool is_due; /* the programs before it have begun, so those after it follow */
+	bool is_sealed, is_skipped, is_pool_limit;
 	struct watch *watch;
 	struct undo undo;
 };
@@ -50,8 +51,11 @@ struct job {
 int job_run(struct job *j, struct err *e);
 /* Gives a member of a group up. */
 int job_drop(struct job *j, const char *why, struct err *e);
-/* The snapshots of a group in one instant; each job is then run.  Unwinds those that fail. */
-void job_shoot_group(struct job *jobs, size_t count, struct err *errors);
+/*
+ * The snapshots of a group in one instant, of those whose ret is 0; each is then run.  Those that
+ * fail are unwound, with their ret and error set.
+ */
+void job_shoot_group(struct job *jobs, size_t count, int *rets, struct err *errors);
 
 /* The pools that one job of the configuration uses: found or assembled, locked, recovered. */
 struct pools {
@@ -71,6 +75,7 @@ struct pools {
 int pools_enter(struct pools *p, const struct pool_ref *ref, struct pool_use **ret, struct err *e);
 /* Takes assembled pools down and frees; an exit code. */
 int pools_leave(struct pools *p);
+struct pool_limits pools_limits(const struct cfg *cfg);
 /* lock_take with the waiting that the configuration wants, and a word about it. */
 int pools_lock(const struct run_options *o, const char *kind, const char *name, const char *what,
 	int *ret_fd, struct err *e);
@@ -84,6 +89,8 @@ int list_stores(const struct cfg *cfg, struct container_list *list);
  */
 int recover_entries(const char *pool, size_t *ret_left, struct err *e);
 
+/* "good", "incomplete", "failed" or "skipped". */
+const char *job_result(const struct job *j);
 /* Reports: text or JSON lines on stdout. */
 void report_item(const struct job *j, const struct err *failure);
 void report_plan(const struct job *j);

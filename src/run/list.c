@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "job.h"
+#include "hook.h"
 #include "json.h"
 #include "log.h"
 #include "scope.h"
@@ -192,6 +192,7 @@ static int check_pool(const struct run_options *o, const struct pool_ref *ref)
 		r = pool_find(ref, &p, &e);
 	if (r == -ENOENT && ref->metadata_path && ref->data_path)
 		return say(o, "pool", name, "not active; a run assembles it from its files", NULL);
+	p.limits = pools_limits(o->cfg);
 	if (r == 0)
 		r = pool_guard(&p, &e);
 	if (r == 0)
@@ -228,9 +229,20 @@ static int check_store(const struct run_options *o, const struct cfg_store *s)
 	return code;
 }
 
+static int check_commands(const struct run_options *o)
+{
+	struct err e = {0};
+	char note[64];
+
+	if (o->cfg->command_count == 0)
+		return EXIT_GOOD;
+	(void)snprintf(note, sizeof(note), "%zu programs", o->cfg->command_count);
+	return say(o, "configuration", "commands", note, hook_check(o, &e) < 0 ? &e : NULL);
+}
+
 int run_check(const struct run_options *o)
 {
-	int code = EXIT_GOOD;
+	int code = check_commands(o);
 
 	for (size_t i = 0; i < o->cfg->store_count; i++)
 		code = exit_worst(code, check_store(o, &o->cfg->stores[i]));

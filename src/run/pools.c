@@ -28,6 +28,12 @@ static bool same_pool(const struct pool_ref *a, const struct pool_ref *b)
 	return same_text(a->dm_name, b->dm_name) && same_text(a->metadata_path, b->metadata_path);
 }
 
+struct pool_limits pools_limits(const struct cfg *cfg)
+{
+	return (struct pool_limits){
+		(unsigned)cfg->pool_min_free_data, (unsigned)cfg->pool_min_free_metadata};
+}
+
 int pools_lock(const struct run_options *o, const char *kind, const char *name, const char *what,
 	int *ret_fd, struct err *e)
 {
@@ -69,8 +75,7 @@ static int take(struct pools *p, struct pool_use *u, struct err *e)
 		if (r == -ENOENT)
 			r = assemble(u, e);
 	}
-	u->pool.limits = (struct pool_limits){(unsigned)p->options->cfg->pool_min_free_data,
-		(unsigned)p->options->cfg->pool_min_free_metadata};
+	u->pool.limits = pools_limits(p->options->cfg);
 	/* What an earlier run left in a pool that was not active, or in use, until now. */
 	return r < 0 ? r : recover_entries(u->pool.name, &left, e);
 }

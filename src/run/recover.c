@@ -9,13 +9,16 @@
 #include "log.h"
 #include "scope.h"
 
+#define RESUME_MS 10000u /* for the engine's answer */
+
 struct recovery {
 	const char *pool;    /* only its entries, and its lock is ours; NULL: all */
 	bool is_active_only; /* what lies in an inactive pool can wait */
 	size_t left, done;
 };
 
-/* The origins that the entry names, if this is the boot in which they were ours. */
+/* The origins and the container that the entry names, if this is the boot in which they were ours.
+ */
 static void resume_origins(const struct ledger_entry *x, size_t *left)
 {
 	for (int i = 0; !x->is_pool && x->is_this_boot && i < x->origin_count; i++) {
@@ -29,6 +32,12 @@ static void resume_origins(const struct ledger_entry *x, size_t *left)
 			log_error("leftover '%s': %s", x->file, e.text);
 			(*left)++;
 		}
+	}
+	struct err e = {0};
+	if (x->is_this_boot && x->pause_id[0] &&
+		engine_unpause(x->pause_socket, x->pause_id, RESUME_MS, &e) < 0) {
+		log_error("leftover '%s': %s", x->file, e.text);
+		(*left)++;
 	}
 }
 
@@ -126,7 +135,10 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 int recover_entries(const char *pool, size_t *ret_left, struct err *e)
 {
 	struct recovery v = {.pool = pool};
-	int r = ledger_each(recover_one, &v, e);
+	int r = pool ? 0 : pool_drop_probes(e);
+
+	if (r == 0)
+		r = ledger_each(recover_one, &v, e);
 
 	*ret_left = v.left;
 	return r;

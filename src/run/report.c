@@ -52,12 +52,12 @@ static void item_json(const struct job *j, const struct err *failure, const char
 	strbuf_printf(&b,
 		",\"entries\":%" PRIu64 ",\"content_bytes\":%" PRIu64 ",\"file_bytes\":%" PRIu64
 		",\"mapped_bytes\":%" PRIu64 ",\"unreadable\":%" PRIu64
-		",\"window_ms\":%.3f,\"seconds\":%.3f",
+		",\"window_ms\":%.3f,\"paused_ms\":%.3f,\"seconds\":%.3f",
 		j->counts.entries, j->counts.content_bytes, j->file_bytes, j->mapped_bytes,
-		j->trouble.count, (double)j->snap.window_ns / 1e6,
+		j->trouble.count, (double)j->snap.window_ns / 1e6, (double)j->snap.paused_ns / 1e6,
 		j->started_ns ? (double)(clock_ns() - j->started_ns) / 1e9 : 0.0);
 	if (failure) {
-		strbuf_puts(&b, ",\"error\":");
+		strbuf_puts(&b, j->is_skipped ? ",\"reason\":" : ",\"error\":");
 		strbuf_json(&b, failure->text);
 	}
 	strbuf_puts(&b, "}");
@@ -66,14 +66,16 @@ static void item_json(const struct job *j, const struct err *failure, const char
 
 void report_item(const struct job *j, const struct err *failure)
 {
-	const char *status = !j->is_sealed ? "failed" : j->trouble.count ? "incomplete" : "good";
+	const char *status = job_result(j);
 	char content[16], file[16], how[48] = "read live";
 
 	log_progress("");
 	for (size_t i = 0; i < j->trouble.kept && i < 20; i++)
 		log_warning("%s: '%s': %s: error %d", j->container->name, j->trouble.items[i].path,
 			j->trouble.items[i].what, j->trouble.items[i].error);
-	if (failure)
+	if (failure && j->is_skipped)
+		log_info("%s: skipped: %s", j->container->name, failure->text);
+	else if (failure)
 		log_error("%s: %s", j->container->name, failure->text);
 	if (j->options->json) {
 		item_json(j, failure, status);

@@ -76,7 +76,9 @@ static int open_backing(const char *path, bool is_loop, uint64_t need, struct st
 		if (*ret_fd < 0)
 			return err_sys(e, ERR_STORE, -errno, "'%s'", path);
 	}
-	if (fstat(*ret_fd, ret_st) < 0 || !S_ISBLK(ret_st->st_mode))
+	if (fstat(*ret_fd, ret_st) < 0)
+		return err_sys(e, ERR_STORE, -errno, "'%s'", path);
+	if (!S_ISBLK(ret_st->st_mode))
 		return err_set(e, ERR_STORE, -ENOTBLK, "'%s' is no block device", path);
 	return 0;
 }

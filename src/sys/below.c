@@ -4,67 +4,131 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "scope.h"
 
-int below_open(int dirfd, const char *path, int flags)
+#define FOLDER (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+void below_init(struct below *b, int root)
 {
-	AUTO_CLOSE int at = -1;
-
-	for (;;) {
-		size_t len = strcspn(path, "/");
-		int how = O_CLOEXEC | O_NOFOLLOW;
-		char part[NAME_MAX + 1];
-		int fd;
-
-		if (len > NAME_MAX)
-			return -ENAMETOOLONG;
-		memcpy(part, path, len);
-		part[len] = '\0';
-		how |= path[len] ? O_PATH | O_DIRECTORY : flags;
-		fd = openat(at >= 0 ? at : dirfd, part, how);
-		if (fd < 0)
-			return -errno;
-		if (!path[len])
-			return fd;
-		if (at >= 0)
-			(void)close(at);
-		at = fd;
-		path += len + 1;
-	}
+	*b = (struct below){.root = root, .deep = -1};
 }
 
-int below_read(int fd, const char *name, size_t max, char **ret, size_t *ret_len, struct err *e)
+static void drop_deep(struct below *b)
 {
-	AUTO_FREE char *data = NULL;
-	struct stat st;
-	size_t len = 0, size;
+	scope_close(&b->deep);
+	b->deep = -1;
+}
 
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, ERR_STORE, -errno, "%s", name);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_STORE, -EINVAL, "%s: not a regular file", name);
-	if (st.st_size < 0 || (unsigned long long)st.st_size > max)
-		return err_set(e, ERR_STORE, -EFBIG, "%s: larger than %zu bytes", name, max);
-	size = (size_t)st.st_size;
-	data = malloc(size + 1);
-	if (!data)
-		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", name);
-	while (len < size) {
-		ssize_t n = read(fd, data + len, size - len);
+static void drop_to(struct below *b, size_t count)
+{
+	while (b->count > count)
+		(void)close(b->levels[--b->count].fd);
+	b->len = b->count ? b->levels[b->count - 1].end : 0;
+}
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, ERR_STORE, -errno, "%s", name);
-		if (n == 0)
-			break;
-		len += (size_t)n;
+/* One component, which holds no slash and is neither ".." nor a symlink. */
+static int step(int at, const char *from, size_t len, bool create)
+{
+	char name[NAME_MAX + 1];
+
+	if (len > NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(name, from, len);
+	name[len] = '\0';
+	int fd = openat(at, name, FOLDER);
+	if (fd < 0 && errno == ENOENT && create) {
+		if (mkdirat(at, name, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		fd = openat(at, name, FOLDER);
 	}
-	data[len] = '\0';
-	*ret = TAKE_PTR(data);
-	*ret_len = len;
-	return 0;
+	return fd < 0 ? -errno : fd;
+}
+
+/* How many of the open levels path[len] goes through. */
+static size_t common(const struct below *b, const char *path, size_t len)
+{
+	size_t n = 0;
+
+	while (n < b->count) {
+		size_t end = b->levels[n].end;
+
+		if (end > len || (end < len && path[end] != '/') || memcmp(b->path, path, end) != 0)
+			break;
+		n++;
+	}
+	return n;
+}
+
+/* Walks on from the last open level; what is deeper than the levels is kept as one. */
+static int descend(struct below *b, const char *path, size_t len, bool create)
+{
+	size_t at = b->len ? b->len + 1 : 0;
+	int fd = b->count ? b->levels[b->count - 1].fd : b->root;
+
+	drop_deep(b);
+	while (at < len) {
+		const char *slash = memchr(path + at, '/', len - at);
+		size_t end = slash ? (size_t)(slash - path) : len;
+		int next = step(fd, path + at, end - at, create);
+
+		if (next < 0)
+			return next;
+		if (b->count < BELOW_OPEN) {
+			b->levels[b->count++] = (struct below_level){next, end};
+			b->len = end;
+		} else {
+			drop_deep(b);
+			b->deep = next;
+		}
+		fd = next;
+		at = end + 1;
+	}
+	return fd;
+}
+
+int below_parent(struct below *b, const char *path, bool create, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+
+	*ret_name = slash ? slash + 1 : path;
+	/* The deep one's path is all of b->path: it is reused for the very same folder only. */
+	if (b->deep >= 0 && b->path && strlen(b->path) == len && memcmp(b->path, path, len) == 0)
+		return b->deep;
+	drop_to(b, b->path ? common(b, path, len) : 0);
+	char *copy = strndup(path, len);
+	if (!copy) {
+		drop_to(b, 0);
+		return -ENOMEM;
+	}
+	free(b->path);
+	b->path = copy;
+	int fd = descend(b, path, len, create);
+	if (fd < 0)
+		drop_deep(b);
+	return fd;
+}
+
+int below_open(struct below *b, const char *path, int flags)
+{
+	const char *name;
+	int at = below_parent(b, path, false, &name);
+
+	if (at < 0)
+		return at;
+	int fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags);
+	return fd < 0 ? -errno : fd;
+}
+
+void below_done(struct below *b)
+{
+	drop_to(b, 0);
+	drop_deep(b);
+	free(b->path);
+	b->path = NULL;
 }

@@ -37,14 +37,38 @@ int digest_add(struct digest *d, const void *data, size_t len, struct err *e)
 
 int digest_end(struct digest *d, char out[DIGEST_HEX], struct err *e)
 {
-	unsigned char raw[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
+	unsigned char raw[DIGEST_LEN];
+	int rc = digest_next(d, raw, e);
 
-	if (EVP_DigestFinal_ex(d->md, raw, &len) != 1 || len != 32)
+	if (rc == 0)
+		digest_hex(raw, out);
+	return rc;
+}
+
+int digest_next(struct digest *d, unsigned char out[DIGEST_LEN], struct err *e)
+{
+	if (EVP_DigestFinal_ex(d->md, out, NULL) != 1 || EVP_DigestInit_ex(d->md, NULL, NULL) != 1)
 		return err_set(e, ERR_FATAL, -EIO, "SHA-256 failed");
-	for (unsigned i = 0; i < len; i++)
-		(void)snprintf(out + 2 * i, 3, "%02x", raw[i]);
 	return 0;
+}
+
+void digest_hex(const unsigned char in[DIGEST_LEN], char out[DIGEST_HEX])
+{
+	for (unsigned i = 0; i < DIGEST_LEN; i++)
+		(void)snprintf(out + 2 * i, 3, "%02x", in[i]);
+}
+
+int digest_text(const void *data, size_t len, char out[DIGEST_HEX], struct err *e)
+{
+	struct digest *d = NULL;
+	int rc = digest_new(&d, e);
+
+	if (rc == 0)
+		rc = digest_add(d, data, len, e);
+	if (rc == 0)
+		rc = digest_end(d, out, e);
+	digest_free(d);
+	return rc;
 }
 
 void digest_free(struct digest *d)

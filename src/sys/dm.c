@@ -81,7 +81,7 @@ int dmdev_info(const char *name, struct dmdev_info *ret, struct err *e)
 	struct dm_info i;
 
 	if (!t)
-		return err_set(e, ERR_FATAL, -ENOMEM, "device '%s': no task", name);
+		return err_sys(e, ERR_FATAL, -ENOMEM, "device '%s'", name);
 	int r = run(t);
 	if (r == -ENXIO) {
 		*ret = (struct dmdev_info){0};
@@ -93,6 +93,7 @@ int dmdev_info(const char *name, struct dmdev_info *ret, struct err *e)
 	return 0;
 }
 
+/* -ENXIO: no such device; -ENODATA: it has no target or several. */
 static struct dm_task *target_task(
 	int type, const char *name, struct dm_info *i, struct dmdev_target *ret, int *ret_r)
 {
@@ -111,7 +112,7 @@ static struct dm_task *target_task(
 		void *next =
 			dm_get_next_target(t, NULL, &start, &ret->length_sectors, &kind, &params);
 		if (next || !kind)
-			*ret_r = -EINVAL;
+			*ret_r = -ENODATA;
 	}
 	if (*ret_r < 0) {
 		dm_task_destroy(t);
@@ -122,7 +123,7 @@ static struct dm_task *target_task(
 	return t;
 }
 
-int dmdev_each(dmdev_fn *fn, void *arg, struct err *e)
+int dmdev_each_name(dmdev_name_fn *fn, void *arg, struct err *e)
 {
 	AUTO_TASK *list = task(DM_DEVICE_LIST, NULL);
 	int r = list ? run(list) : -ENOMEM;
@@ -131,22 +132,43 @@ int dmdev_each(dmdev_fn *fn, void *arg, struct err *e)
 		return err_sys(e, ERR_FATAL, r, "list of dm devices");
 	const struct dm_names *n = dm_task_get_names(list);
 	for (unsigned next = n && n->dev ? 1 : 0; next;) {
-		struct dm_info i;
-		struct dmdev_info info;
-		struct dmdev_target target;
-		int tr;
-		AUTO_TASK *t = target_task(DM_DEVICE_TABLE, n->name, &i, &target, &tr);
-
-		if (t) {
-			fill(&info, &i);
-			r = fn(arg, n->name, &info, &target, e);
-			if (r != 0)
-				return r;
-		}
+		r = fn(arg, n->name, e);
+		if (r != 0)
+			return r;
 		next = n->next;
 		n = (const struct dm_names *)((const char *)n + next);
 	}
 	return 0;
+}
+
+struct each {
+	dmdev_fn *fn;
+	void *arg;
+};
+
+static int with_target(void *arg, const char *name, struct err *e)
+{
+	const struct each *each = arg;
+	struct dm_info i;
+	struct dmdev_info info;
+	struct dmdev_target target;
+	int r;
+	AUTO_TASK *t = target_task(DM_DEVICE_TABLE, name, &i, &target, &r);
+
+	if (t) {
+		fill(&info, &i);
+		return each->fn(each->arg, name, &info, &target, e);
+	}
+	/* Passed over, an active origin would be taken for an inactive one. */
+	return r == -ENXIO || r == -ENODATA ? 0
+					    : err_sys(e, ERR_FATAL, r, "device '%s': table", name);
+}
+
+int dmdev_each(dmdev_fn *fn, void *arg, struct err *e)
+{
+	struct each each = {fn, arg};
+
+	return dmdev_each_name(with_target, &each, e);
 }
 
 int dmdev_status(const char *name, char *ret, size_t size, struct err *e)
@@ -182,7 +204,7 @@ int dmdev_message(const char *name, const char *message, struct err *e)
 	AUTO_TASK *t = task(DM_DEVICE_TARGET_MSG, name);
 
 	if (!t || !dm_task_set_sector(t, 0) || !dm_task_set_message(t, message))
-		return err_set(e, ERR_FATAL, -ENOMEM, "device '%s': no task", name);
+		return err_sys(e, ERR_FATAL, -ENOMEM, "device '%s'", name);
 	int r = run(t);
 	if (r < 0)
 		return err_sys(e, ERR_FATAL, r, "device '%s': message '%s'", name, message);
@@ -232,7 +254,7 @@ int dmdev_create(const char *name, const char *uuid, const struct dmdev_target *
 	const char *step = "create";
 
 	if (!c || (uuid && !dm_task_set_uuid(c, uuid)))
-		return err_set(e, ERR_FATAL, -ENOMEM, "device '%s': no task", name);
+		return err_sys(e, ERR_FATAL, -ENOMEM, "device '%s'", name);
 	int r = run(c);
 	if (r < 0)
 		return err_sys(e, ERR_FATAL, r, "device '%s': create", name);
@@ -246,7 +268,7 @@ int dmdev_create(const char *name, const char *uuid, const struct dmdev_target *
 	if (r == 0)
 		r = dmdev_info(name, ret, e);
 	if (r < 0) {
-		(void)remove_once(name, false);
+		(void)dmdev_remove(name, NULL);
 		return err_sys(
 			e, ERR_FATAL, r, "device '%s': %s '%s %s'", name, step, t->type, t->params);
 	}
@@ -257,8 +279,11 @@ int dmdev_remove(const char *name, struct err *e)
 {
 	int r = -EBUSY;
 
-	/* Busy is often a prober of udev or the tail of an unmount. */
-	for (int i = 0; i < 20 && r == -EBUSY; i++) {
+	/*
+	 * Busy is often a prober of udev or the tail of an unmount.  Other failures are tried again
+	 * too: what is left behind costs more.
+	 */
+	for (int i = 0; i < (r == -EBUSY ? 20 : 3) && r < 0; i++) {
 		if (i)
 			clock_sleep_ms(100);
 		r = remove_once(name, false);
@@ -302,7 +327,9 @@ int dmdev_node(unsigned major, unsigned minor, char ret[64], struct err *e)
 
 	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/uevent", major, minor);
 	AUTO_FCLOSE FILE *f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
+	if (!f)
+		return err_sys(e, ERR_FATAL, -errno, "'%s'", path);
+	while (fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (strncmp(line, "DEVNAME=", 8) == 0 && strlen(line) < 60) {
 			(void)snprintf(ret, 64, "/dev/%.58s", line + 8);

@@ -39,23 +39,19 @@ int dmraw_call(int control, unsigned long what, struct dmraw *q)
 	return ioctl(control, what, q) < 0 ? -errno : 0;
 }
 
-bool dmraw_is_suspended(int control, const char *name)
-{
-	struct dmraw q;
-
-	dmraw_prepare(&q, name, 0);
-	return dmraw_call(control, DM_DEV_STATUS, &q) == 0 && (q.io.flags & DM_SUSPEND_FLAG);
-}
-
 int dmraw_resume(int control, const char *name)
 {
 	struct dmraw q;
 
-	if (!dmraw_is_suspended(control, name))
-		return 0;
+	/* Asked first: on a live device it would swap in somebody's new table. */
 	dmraw_prepare(&q, name, 0);
-	int r = dmraw_call(control, DM_DEV_SUSPEND, &q);
-	return r == 0 ? 1 : r == -ENXIO ? 0 : r;
+	int r = dmraw_call(control, DM_DEV_STATUS, &q);
+	if (r == 0 && (q.io.flags & DM_SUSPEND_FLAG)) {
+		dmraw_prepare(&q, name, 0);
+		r = dmraw_call(control, DM_DEV_SUSPEND, &q);
+		return r == 0 ? 1 : r == -ENXIO ? 0 : r;
+	}
+	return r == -ENXIO ? 0 : r;
 }
 
 int dmraw_status(int control, const char *name, char *ret, size_t size)

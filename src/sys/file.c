@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -11,6 +12,7 @@
 
 #include "scope.h"
 
+#define FILE_WINDOW (8u << 20) /* bytes on their way to the disk */
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
 /* Opens one component; a folder made here survives a crash only if its parent is synced too. */
@@ -67,8 +69,9 @@ static int make_part(struct file_part *p)
 	for (int tries = 0; tries < 16; tries++) {
 		uint64_t r;
 
-		if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
-			return -EIO;
+		ssize_t n = getrandom(&r, sizeof(r), 0);
+		if (n != (ssize_t)sizeof(r))
+			return n < 0 ? -errno : -EIO;
 		/* Cut, so that the longest final name still has a temporary one. */
 		(void)snprintf(p->part, sizeof(p->part), ".%.200s.part-%016" PRIx64, p->name, r);
 		p->fd = openat(p->dirfd, p->part,
@@ -79,6 +82,8 @@ static int make_part(struct file_part *p)
 			break;
 	}
 	int rc = -errno;
+	/* Over a network it may be there although it failed. */
+	(void)unlinkat(p->dirfd, p->part, 0);
 	p->part[0] = '\0';
 	return rc;
 }
@@ -108,9 +113,34 @@ int file_part_begin(int dirfd, const char *name, struct file_part *p, struct err
 	return err_sys(e, ERR_DEST, rc, "cannot create %s", name);
 }
 
+/*
+ * Writing begins at once and the page before last is waited for and forgotten: an archive neither
+ * piles up dirty pages nor pushes the containers' pages out.  An error seen here is not seen
+ * again by fsync.
+ */
+static int drain(struct file_part *p, uint64_t before)
+{
+	const off_t window = (off_t)FILE_WINDOW;
+	const off_t end = (off_t)(p->written - p->written % FILE_WINDOW);
+
+	if (before / FILE_WINDOW == p->written / FILE_WINDOW)
+		return 0;
+	if (sync_file_range(p->fd, end - window, window, SYNC_FILE_RANGE_WRITE) < 0)
+		return errno == EIO || errno == ENOSPC || errno == EDQUOT ? -errno : 0;
+	if (end < 2 * window)
+		return 0;
+	if (sync_file_range(p->fd, 0, end - window,
+		    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+		return -errno;
+	(void)posix_fadvise(p->fd, 0, end - window, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
 int file_part_write(struct file_part *p, const void *data, size_t len, struct err *e)
 {
 	const char *at = data;
+	const uint64_t before = p->written;
 
 	while (len) {
 		ssize_t n = write(p->fd, at, len);
@@ -124,7 +154,8 @@ int file_part_write(struct file_part *p, const void *data, size_t len, struct er
 		len -= (size_t)n;
 		p->written += (uint64_t)n;
 	}
-	return 0;
+	int rc = drain(p, before);
+	return rc < 0 ? err_sys(e, ERR_DEST, rc, "cannot write %s", p->name) : 0;
 }
 
 /* Some file systems cannot rename without replacing: a link is as exclusive. */
@@ -141,6 +172,16 @@ static int rename_new(struct file_part *p)
 	int rc = -errno;
 	(void)unlinkat(p->dirfd, p->name, 0);
 	return rc;
+}
+
+/* A rename over a network may have happened although it failed. */
+static void withdraw(const struct file_part *p, const struct stat *ours)
+{
+	struct stat st;
+
+	if (fstatat(p->dirfd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		st.st_dev == ours->st_dev && st.st_ino == ours->st_ino)
+		(void)unlinkat(p->dirfd, p->name, 0);
 }
 
 int file_part_publish(struct file_part *p, struct err *e)
@@ -160,8 +201,10 @@ int file_part_publish(struct file_part *p, struct err *e)
 	if (close(fd) < 0)
 		return err_sys(e, ERR_DEST, -errno, "cannot close %s", p->name);
 	int rc = rename_new(p);
-	if (rc < 0)
+	if (rc < 0) {
+		withdraw(p, &st);
 		return err_sys(e, ERR_DEST, rc, "cannot publish %s", p->name);
+	}
 	p->part[0] = '\0';
 	if (fsync(p->dirfd) < 0) {
 		rc = err_sys(e, ERR_DEST, -errno, "cannot sync the folder of %s", p->name);
@@ -186,4 +229,144 @@ int file_part_drop(struct file_part *p, struct err *e)
 		(void)close(p->dirfd);
 	*p = (struct file_part){.dirfd = -1, .fd = -1};
 	return rc;
+}
+
+#define TRUST_LINKS 40 /* as many as the kernel follows, path_resolution(7) */
+
+/* A walk from '/' that looks at every step before it takes it. */
+struct trust {
+	int at;                  /* owned; O_PATH of the folder reached */
+	char done[PATH_MAX];     /* its path, without a final '/' */
+	char todo[PATH_MAX * 2]; /* what is left */
+	unsigned links;
+};
+
+static int check_trusted(const struct stat *st, const char *path, struct err *e)
+{
+	const bool is_sticky = S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX);
+
+	if (st->st_uid != 0 && st->st_uid != geteuid())
+		return err_set(e, ERR_CONFIG, -EPERM,
+			"'%s' belongs to user %u and is not trusted: chown root '%s'", path,
+			(unsigned)st->st_uid, path);
+	if ((st->st_mode & 0022) && !is_sticky && !S_ISLNK(st->st_mode))
+		return err_set(e, ERR_CONFIG, -EPERM,
+			"'%s' is writable by others than its owner and is not trusted: "
+			"chmod go-w '%s'",
+			path, path);
+	return 0;
+}
+
+static int follow(struct trust *t, int link, struct err *e)
+{
+	char target[PATH_MAX], rest[sizeof(t->todo)];
+	ssize_t n = readlinkat(link, "", target, sizeof(target) - 1);
+
+	if (n <= 0 || ++t->links > TRUST_LINKS)
+		return err_sys(e, ERR_CONFIG, n < 0 ? -errno : -ELOOP, "%s", t->todo);
+	target[n] = '\0';
+	(void)snprintf(rest, sizeof(rest), "%s", t->todo);
+	if (snprintf(t->todo, sizeof(t->todo), "%s/%s", target, rest) >= (int)sizeof(t->todo))
+		return err_sys(e, ERR_CONFIG, -ENAMETOOLONG, "%s", target);
+	if (target[0] != '/')
+		return 0;
+	(void)close(t->at);
+	t->at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	t->done[0] = '\0';
+	return t->at < 0 ? err_sys(e, ERR_CONFIG, -errno, "/") : 0;
+}
+
+/* Cuts the first name off what is left; false: nothing is left. */
+static bool next_name(struct trust *t, char name[NAME_MAX + 1])
+{
+	const char *p = t->todo + strspn(t->todo, "/");
+	const size_t len = strcspn(p, "/");
+
+	/* A longer name is cut, and then does not exist. */
+	(void)snprintf(name, NAME_MAX + 1, "%.*s", (int)(len > NAME_MAX ? NAME_MAX : len), p);
+	memmove(t->todo, p + len, strlen(p + len) + 1);
+	return len > 0;
+}
+
+static int enter(struct trust *t, int *fd, const char *name, struct err *e)
+{
+	char *slash = strrchr(t->done, '/');
+	const size_t used = strlen(t->done);
+
+	if (strcmp(name, "..") == 0 && slash)
+		*slash = '\0';
+	else if (strcmp(name, "..") != 0 && snprintf(t->done + used, sizeof(t->done) - used, "/%s",
+						    name) >= (int)(sizeof(t->done) - used))
+		return err_sys(e, ERR_CONFIG, -ENAMETOOLONG, "%s", name);
+	(void)close(t->at);
+	t->at = TAKE_FD(*fd);
+	return 0;
+}
+
+/* 0: a folder or link was taken; 1: the regular file is reached, *st is it. */
+static int step(struct trust *t, const char *name, struct stat *st, struct err *e)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+	AUTO_CLOSE int fd = openat(t->at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	(void)snprintf(path, sizeof(path), "%s/%s", t->done, name);
+	if (fd < 0 || fstat(fd, st) < 0)
+		return err_sys(e, ERR_CONFIG, -errno, "%s", path);
+	int r = check_trusted(st, path, e);
+	if (r < 0)
+		return r;
+	if (S_ISLNK(st->st_mode))
+		return follow(t, fd, e);
+	if (S_ISDIR(st->st_mode))
+		return enter(t, &fd, name, e);
+	if (t->todo[strspn(t->todo, "/")])
+		return err_sys(e, ERR_CONFIG, -ENOTDIR, "%s", path);
+	if (!S_ISREG(st->st_mode))
+		return err_set(e, ERR_CONFIG, -EINVAL, "'%s' is not a regular file", path);
+	return 1;
+}
+
+static int start_walk(struct trust *t, const char *path, struct err *e)
+{
+	AUTO_FREE char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+	struct stat st;
+
+	if (path[0] != '/' && !here)
+		return err_sys(e, ERR_CONFIG, -errno, "the working folder");
+	if (snprintf(t->todo, sizeof(t->todo), "%s/%s", here ? here : "", path) >=
+		(int)sizeof(t->todo))
+		return err_sys(e, ERR_CONFIG, -ENAMETOOLONG, "%s", path);
+	t->at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (t->at < 0 || fstat(t->at, &st) < 0)
+		return err_sys(e, ERR_CONFIG, -errno, "/");
+	return check_trusted(&st, "/", e);
+}
+
+int file_open_trusted(const char *path, int *ret_fd, struct err *e)
+{
+	struct trust t = {.at = -1};
+	struct stat want, st;
+	char name[NAME_MAX + 1];
+	int r = start_walk(&t, path, e);
+
+	while (r == 0) {
+		if (!next_name(&t, name))
+			r = err_sys(e, ERR_CONFIG, -EISDIR, "%s", path);
+		else if (strcmp(name, ".") != 0)
+			r = step(&t, name, &want, e);
+	}
+	if (r == 1 && ret_fd) {
+		AUTO_CLOSE int fd =
+			openat(t.at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd < 0 || fstat(fd, &st) < 0)
+			r = err_sys(e, ERR_CONFIG, -errno, "%s", path);
+		else if (st.st_dev != want.st_dev || st.st_ino != want.st_ino)
+			r = err_set(e, ERR_CONFIG, -EAGAIN, "'%s' was replaced meanwhile", path);
+		else
+			*ret_fd = TAKE_FD(fd);
+	}
+	if (t.at >= 0)
+		(void)close(t.at);
+	return r < 0 ? r : 0;
 }

@@ -19,8 +19,10 @@
 
 static int open_dir(struct err *e)
 {
-	(void)mkdir(LEDGER_STATE_DIR, 0700);
-	(void)mkdir(LEDGER_DIR, 0700);
+	if (mkdir(LEDGER_STATE_DIR, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, ERR_FATAL, -errno, LEDGER_STATE_DIR);
+	if (mkdir(LEDGER_DIR, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, ERR_FATAL, -errno, LEDGER_DIR);
 	int fd = open(LEDGER_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_sys(e, ERR_FATAL, -errno, LEDGER_DIR);
@@ -46,11 +48,36 @@ static int store(int dir, const char *name, const char *text, size_t len)
 	if (fd < 0)
 		return -errno;
 	ssize_t n = write(fd, text, len);
-	if (n != (ssize_t)len)
-		return n < 0 ? -errno : -ENOSPC;
-	if (fsync(fd) < 0 || renameat(dir, part, dir, name) < 0 || fsync(dir) < 0)
-		return -errno;
-	return 0;
+	int r = n < 0 ? -errno : n != (ssize_t)len ? -ENOSPC : 0;
+	if (r == 0 && (fsync(fd) < 0 || renameat(dir, part, dir, name) < 0))
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(dir, part, 0);
+	else if (fsync(dir) < 0)
+		r = -errno;
+	return r;
+}
+
+static void name_entry(struct ledger_entry *x)
+{
+	if (x->is_pool)
+		(void)snprintf(x->file, sizeof(x->file), "%s.pool.json", x->pool);
+	else
+		(void)snprintf(
+			x->file, sizeof(x->file), "%s_%" PRIx32 ".json", x->pool, x->thin_id);
+}
+
+int ledger_has(struct ledger_entry *x, struct err *e)
+{
+	AUTO_CLOSE int dir = open_dir(e);
+	struct stat st;
+
+	if (dir < 0)
+		return dir;
+	name_entry(x);
+	if (fstatat(dir, x->file, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : err_sys(e, ERR_FATAL, -errno, "ledger entry '%s'", x->file);
 }
 
 int ledger_write(struct ledger_entry *x, struct err *e)
@@ -61,11 +88,7 @@ int ledger_write(struct ledger_entry *x, struct err *e)
 
 	if (dir < 0)
 		return dir;
-	if (x->is_pool)
-		(void)snprintf(x->file, sizeof(x->file), "%s.pool.json", x->pool);
-	else
-		(void)snprintf(
-			x->file, sizeof(x->file), "%s_%" PRIx32 ".json", x->pool, x->thin_id);
+	name_entry(x);
 	boot_id(boot);
 	strbuf_printf(
 		&b, "{\"version\":1,\"kind\":\"%s\",\"pool\":", x->is_pool ? "pool" : "snapshot");
@@ -79,7 +102,14 @@ int ledger_write(struct ledger_entry *x, struct err *e)
 		strbuf_puts(&b, i ? "," : "");
 		strbuf_json(&b, x->origins[i]);
 	}
-	strbuf_printf(&b, "],\"boot_id\":\"%s\",\"pid\":%d,\"time\":\"%s\"}\n", boot, (int)getpid(),
+	strbuf_puts(&b, "]");
+	if (x->pause_id[0]) {
+		strbuf_puts(&b, ",\"pause_socket\":");
+		strbuf_json(&b, x->pause_socket);
+		strbuf_puts(&b, ",\"pause_id\":");
+		strbuf_json(&b, x->pause_id);
+	}
+	strbuf_printf(&b, ",\"boot_id\":\"%s\",\"pid\":%d,\"time\":\"%s\"}\n", boot, (int)getpid(),
 		clock_rfc3339(time(NULL), when));
 	if (b.failed)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "ledger");
@@ -138,39 +168,58 @@ static int load(int dir, const char *name, struct ledger_entry *x, struct err *e
 		if (o && strlen(o) < DM_NAME_MAX)
 			(void)snprintf(x->origins[x->origin_count++], DM_NAME_MAX, "%s", o);
 	}
+	const char *socket = json_str(j, "pause_socket"), *id = json_str(j, "pause_id");
+	if (socket && id && strlen(socket) < sizeof(x->pause_socket) &&
+		strlen(id) < sizeof(x->pause_id)) {
+		(void)snprintf(x->pause_socket, sizeof(x->pause_socket), "%s", socket);
+		(void)snprintf(x->pause_id, sizeof(x->pause_id), "%s", id);
+	}
 	boot_id(boot);
 	x->is_this_boot = written && strcmp(written, boot) == 0;
 	return 0;
 }
 
+static int each_of(bool is_pool, ledger_fn *fn, void *arg, struct err *e)
+{
+	AUTO_CLOSE int fd = open_dir(e);
+
+	if (fd < 0)
+		return fd;
+	AUTO_DIR DIR *d = fdopendir(fd);
+	if (d)
+		(void)TAKE_FD(fd);
+	struct err mine = {0};
+	int first = 0;
+	for (errno = d ? 0 : errno;; errno = 0) {
+		const struct dirent *item = d ? readdir(d) : NULL;
+		struct ledger_entry x;
+
+		/* What cannot be listed must not pass for an empty ledger. */
+		if (!item && errno)
+			return err_sys(e, ERR_LEFTOVER, -errno, LEDGER_DIR);
+		if (!item)
+			return first;
+		size_t len = strlen(item->d_name);
+		if (item->d_name[0] == '.' || len < 6 || len > 300 ||
+			strcmp(item->d_name + len - 5, ".json") != 0)
+			continue;
+		int r = load(dirfd(d), item->d_name, &x, &mine);
+		if (r == 0 && x.is_pool == is_pool)
+			r = fn(arg, &x, &mine);
+		/* One entry that is no good keeps nobody from the others. */
+		if (r < 0 && first == 0) {
+			first = r;
+			if (e)
+				*e = mine;
+		}
+	}
+}
+
 int ledger_each(ledger_fn *fn, void *arg, struct err *e)
 {
 	struct err mine = {0};
-	int first = 0;
+	int r = each_of(false, fn, arg, e);
+	int p = each_of(true, fn, arg, r < 0 ? &mine : e);
 
-	for (int pools = 0; pools < 2; pools++) {
-		int fd = open_dir(e);
-
-		if (fd < 0)
-			return fd;
-		AUTO_DIR DIR *d = fdopendir(fd);
-		const struct dirent *item;
-		while (d && (item = readdir(d))) {
-			size_t len = strlen(item->d_name);
-			struct ledger_entry x;
-
-			if (item->d_name[0] == '.' || len < 6 || len > 300 ||
-				strcmp(item->d_name + len - 5, ".json") != 0)
-				continue;
-			int r = load(dirfd(d), item->d_name, &x, &mine);
-			if (r == 0 && x.is_pool == (pools == 1))
-				r = fn(arg, &x, &mine);
-			if (r < 0 && first == 0) {
-				first = r;
-				if (e)
-					*e = mine;
-			}
-		}
-	}
-	return first;
+	return r < 0 ? r : p;
 }

@@ -35,7 +35,8 @@ static int lock_path(const char *kind, const char *name, char out[PATH_MAX], str
 	const char *dir = getenv("XDG_RUNTIME_DIR"), *dot = "thinark-";
 
 	if (geteuid() == 0) {
-		(void)mkdir(LOCK_RUN_DIR, 0700);
+		if (mkdir(LOCK_RUN_DIR, 0700) < 0 && errno != EEXIST)
+			return err_sys(e, ERR_FATAL, -errno, LOCK_RUN_DIR);
 		dir = LOCK_RUN_DIR;
 		dot = "";
 	} else if (!dir || dir[0] != '/') {
@@ -67,11 +68,13 @@ int lock_take(const char *kind, const char *name, const char *what, unsigned wai
 	if (fd < 0)
 		return err_sys(e, ERR_FATAL, -errno, "%s", path);
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_sys(e, ERR_FATAL, -errno, "%s", path);
+		const int why = errno;
+
+		if (why != EWOULDBLOCK && why != EINTR)
+			return err_sys(e, ERR_FATAL, -why, "%s", path);
 		if (stop_check(e) < 0)
 			return e->code;
-		if (clock_ns() >= deadline)
+		if (why == EWOULDBLOCK && clock_ns() >= deadline)
 			return busy(fd, kind, name, e);
 		clock_sleep_ms(POLL_MS);
 	}

@@ -10,18 +10,11 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "index_build.h"
 #include "pack_meta.h"
 #include "scope.h"
 #include "stop.h"
 #include "str.h"
-
-#define BUFFER (1u << 20)
-#define SPARSE_MAX 65536   /* data extents kept of one file; what is behind is stored as data */
-#define READ_ERRORS_MAX 16 /* of one file; a dying disk takes seconds for each */
-
-struct extent {
-	off_t at, end;
-};
 
 struct pack {
 	struct frames *to;
@@ -33,26 +26,25 @@ struct pack {
 	struct archive_entry *entry;
 	struct pack_links links;
 	struct pack_counts counts;
-	struct extent *map; /* data extents of the current file */
-	size_t map_len;
-	char *buffer, *zeros;
+	struct index_build *index;
+	char *zeros;
 	bool mute; /* the second writer's end blocks are not wanted */
 	int rc;    /* of the stream below; final */
 	struct err *e;
 };
 
+/*
+ * A failure is kept in p->rc and asked for after each call.  The library is not told: after a
+ * failed write it would leak what archive_write_free should free.
+ */
 static la_ssize_t on_write(struct archive *a, void *arg, const void *data, size_t len)
 {
 	struct pack *p = arg;
 
-	if (p->mute)
-		return (la_ssize_t)len;
-	if (p->rc == 0)
+	(void)a;
+	if (!p->mute && p->rc == 0)
 		p->rc = frames_write(p->to, data, len, p->e);
-	if (p->rc == 0)
-		return (la_ssize_t)len;
-	archive_set_error(a, -p->rc, "write");
-	return -1;
+	return (la_ssize_t)len;
 }
 
 static struct archive *new_writer(struct pack *p, const char *options)
@@ -83,12 +75,15 @@ int pack_new(struct frames *to, struct pack **ret, struct err *e)
 	p->utf8 = new_writer(p, "pax:xattrheader=SCHILY");
 	p->raw = new_writer(p, "pax:xattrheader=SCHILY,pax:hdrcharset=BINARY");
 	p->entry = archive_entry_new();
-	p->buffer = malloc(BUFFER);
-	p->zeros = calloc(1, BUFFER);
-	p->map = calloc(SPARSE_MAX, sizeof(*p->map));
-	if (!p->utf8 || !p->raw || !p->entry || !p->buffer || !p->zeros || !p->map) {
+	p->zeros = calloc(1, PACK_PIECE);
+	if (!p->utf8 || !p->raw || !p->entry || !p->zeros) {
 		pack_free(p);
 		return err_sys(e, ERR_FATAL, -ENOMEM, "tar writer");
+	}
+	int rc = index_build_new(to, &p->index, e);
+	if (rc < 0) {
+		pack_free(p);
+		return rc;
 	}
 	*ret = p;
 	return 0;
@@ -144,52 +139,28 @@ static bool add_acl(struct pack *p, int type, const unsigned char *v, size_t len
 	return true;
 }
 
-static void on_xattr(void *arg, const char *name, const void *value, size_t len)
+static void put_xattr(struct pack *p, const struct pack_xattr *x)
 {
 	int type = 0;
 
-	if (strcmp(name, "system.posix_acl_access") == 0)
+	index_build_xattr(p->index, x->name, x->value, x->len);
+	if (strcmp(x->name, "system.posix_acl_access") == 0)
 		type = ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
-	else if (strcmp(name, "system.posix_acl_default") == 0)
+	else if (strcmp(x->name, "system.posix_acl_default") == 0)
 		type = ARCHIVE_ENTRY_ACL_TYPE_DEFAULT;
-	if (!type || !add_acl(arg, type, value, len))
-		add_xattr(arg, name, value, len);
+	if (!type || !add_acl(p, type, x->value, x->len))
+		add_xattr(p, x->name, x->value, x->len);
 }
 
-/* Fills p->map with the data extents; a map that makes no sense is taken for data. */
-static void find_data(struct pack *p, int fd, off_t size)
+static void add_map(struct pack *p, const struct pack_data *d)
 {
-	off_t at = 0;
-
-	p->map_len = 0;
-	while (at < size && p->map_len < SPARSE_MAX) {
-		off_t data = lseek(fd, at, SEEK_DATA);
-
-		if (data < 0 && errno == ENXIO)
-			return; /* a hole up to the end */
-		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-		if (data < at || hole <= data) {
-			data = at;
-			hole = size;
-		}
-		if (data >= size)
-			return;
-		if (hole > size || p->map_len == SPARSE_MAX - 1)
-			hole = size;
-		p->map[p->map_len++] = (struct extent){data, hole};
-		at = hole;
-	}
-}
-
-static void add_map(struct pack *p, off_t size)
-{
-	if (size == 0 || (p->map_len == 1 && p->map[0].at == 0 && p->map[0].end == size))
+	if (!d->is_sparse)
 		return;
-	if (p->map_len == 0)
+	if (d->map_len == 0)
 		archive_entry_sparse_add_entry(p->entry, 0, 0);
-	for (size_t i = 0; i < p->map_len; i++)
+	for (size_t i = 0; i < d->map_len; i++)
 		archive_entry_sparse_add_entry(
-			p->entry, p->map[i].at, p->map[i].end - p->map[i].at);
+			p->entry, d->map[i].at, d->map[i].end - d->map[i].at);
 }
 
 /* 0, or the error that ends the archive; what only this entry suffers from is trouble. */
@@ -213,63 +184,54 @@ static int put(struct pack *p, struct archive *a, const char *data, size_t len)
 	while (len) {
 		la_ssize_t n = archive_write_data(a, data, len);
 
+		if (p->rc < 0)
+			return p->rc;
 		if (n <= 0)
-			return p->rc < 0 ? p->rc
-					 : err_set(p->e, ERR_FATAL, -EIO, "tar writer: %s",
-						   archive_error_string(a));
+			return err_set(
+				p->e, ERR_FATAL, -EIO, "tar writer: %s", archive_error_string(a));
 		data += n;
 		len -= (size_t)n;
 	}
 	return 0;
 }
 
-/* Fills the buffer with want bytes at at; what cannot be read is zeros.  Counts errors. */
-static void fill(struct pack *p, const struct pack_entry *entry, off_t at, size_t want,
-	unsigned *errors, struct trouble *t)
+/* One piece of data: read, hashed for the index unless the reader did it, and written. */
+static int data(struct pack *p, struct archive *a, struct pack_data *d, off_t at, size_t want)
 {
-	size_t len = 0;
+	const void *piece = NULL;
+	int rc = d->read(d->arg, at, want, &piece, p->e);
 
-	while (len < want && *errors < READ_ERRORS_MAX) {
-		ssize_t n = pread(entry->content_fd, p->buffer + len, want - len, at + (off_t)len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n > 0) {
-			len += (size_t)n;
-			continue;
-		}
-		if (*errors == 0)
-			trouble_add(t, entry->path, n < 0 ? "read" : "read: file is shorter",
-				n < 0 ? errno : EIO);
-		*errors = n < 0 ? *errors + 1 : READ_ERRORS_MAX;
-		break;
-	}
-	memset(p->buffer + len, 0, want - len);
+	if (rc < 0)
+		return rc;
+	if (!d->sha256)
+		index_build_content(p->index, piece, want);
+	return put(p, a, piece, want);
 }
 
-static int content(
-	struct pack *p, struct archive *a, const struct pack_entry *entry, struct trouble *t)
+static int content(struct pack *p, struct archive *a, const struct pack_entry *entry)
 {
+	struct pack_data *d = entry->data;
+	const struct pack_extent all = {0, entry->st->st_size}, *map = d->is_sparse ? d->map : &all;
+	const size_t count = d->is_sparse ? d->map_len : 1;
 	off_t size = entry->st->st_size, at = 0;
-	unsigned errors = 0;
 	size_t i = 0;
 
 	while (at < size) {
-		bool data = i < p->map_len && at >= p->map[i].at;
-		off_t end = data ? p->map[i].end : i < p->map_len ? p->map[i].at : size;
-		size_t want = end - at < BUFFER ? (size_t)(end - at) : BUFFER;
+		bool is_data = i < count && at >= map[i].at;
+		off_t end = is_data ? map[i].end : i < count ? map[i].at : size;
+		size_t want = end - at < PACK_PIECE ? (size_t)(end - at) : PACK_PIECE;
 		int rc = stop_check(p->e);
 
 		if (rc < 0)
 			return rc;
-		if (data)
-			fill(p, entry, at, want, &errors, t);
+		if (is_data && d->is_sparse && !d->sha256 && at == map[i].at)
+			index_build_extent(p->index, (uint64_t)at, (uint64_t)(end - at));
 		/* The writer leaves holes out itself, but wants to be given them. */
-		rc = put(p, a, data ? p->buffer : p->zeros, want);
+		rc = is_data ? data(p, a, d, at, want) : put(p, a, p->zeros, want);
 		if (rc < 0)
 			return rc;
 		at += (off_t)want;
-		if (data && at == end)
+		if (is_data && at == end)
 			i++;
 	}
 	p->counts.content_bytes += (uint64_t)size;
@@ -342,7 +304,6 @@ int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, 
 {
 	const struct stat *st = entry->st;
 	const char *first = NULL;
-	struct pack_xattr_ops ops = {on_xattr, p};
 
 	p->e = e;
 	if (S_ISSOCK(st->st_mode)) {
@@ -356,27 +317,33 @@ int pack_add(struct pack *p, const struct pack_entry *entry, struct trouble *t, 
 	if (rc < 0)
 		return rc;
 	set_entry(p, entry, first);
+	index_build_begin(p->index, entry, first);
 	bool has_data = S_ISREG(st->st_mode) && !first;
-	p->map_len = 0;
-	if (has_data) {
-		find_data(p, entry->content_fd, st->st_size);
-		add_map(p, st->st_size);
-	}
-	if (!first)
-		pack_xattrs(entry, &ops, t);
+	if (has_data)
+		add_map(p, entry->data);
+	for (size_t i = 0; !first && i < entry->xattr_count; i++)
+		put_xattr(p, &entry->xattrs[i]);
 	bool plain = is_plain(entry->path) && is_plain(entry->symlink) && is_plain(first);
 	struct archive *a = plain ? p->utf8 : p->raw;
 	int la = archive_write_header(a, p->entry);
 	rc = result(p, a, la, entry, t);
 	if (rc < 0 || la < ARCHIVE_WARN)
 		return rc;
+	index_build_data(p->index, has_data ? entry->data : NULL);
 	if (has_data)
-		rc = content(p, a, entry, t);
+		rc = content(p, a, entry);
 	if (rc == 0)
 		rc = result(p, a, archive_write_finish_entry(a), entry, t);
 	if (rc == 0)
+		rc = index_build_end(p->index, !has_data || !entry->data->is_broken, e);
+	if (rc == 0)
 		count(&p->counts, st->st_mode, first != NULL);
 	return rc;
+}
+
+bool pack_has_inode(const struct pack *p, const struct stat *st)
+{
+	return pack_links_have(&p->links, st);
 }
 
 int pack_finish(struct pack *p, struct err *e)
@@ -389,7 +356,9 @@ int pack_finish(struct pack *p, struct err *e)
 		la = archive_write_close(p->utf8);
 	if (p->rc < 0)
 		return p->rc;
-	return la == ARCHIVE_OK ? 0 : err_set(e, ERR_FATAL, -EIO, "tar writer: cannot finish");
+	if (la != ARCHIVE_OK)
+		return err_set(e, ERR_FATAL, -EIO, "tar writer: cannot finish");
+	return index_build_finish(p->index, e);
 }
 
 struct pack_counts *pack_counts(struct pack *p)
@@ -410,8 +379,7 @@ void pack_free(struct pack *p)
 	if (p->entry)
 		archive_entry_free(p->entry);
 	pack_links_done(&p->links);
-	free(p->map);
-	free(p->buffer);
+	index_build_free(p->index);
 	free(p->zeros);
 	free(p);
 }

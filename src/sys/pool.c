@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 
 #include "scope.h"
 #include "thinmeta.h"
+
+#define PROBE "thinark-probe-" /* PID-ID behind */
 
 static bool pair(const char *s, uint64_t *a, uint64_t *b)
 {
@@ -78,8 +81,7 @@ int pool_guard(const struct pool *p, struct err *e)
 			"pool '%s' has only %" PRIu64 " of %" PRIu64
 			" data blocks free, %u %% are wanted (pool_min_free_data)",
 			p->name, free_data, s.data_total, p->limits.min_free_data);
-	if (free_meta * 100 < s.meta_total * p->limits.min_free_metadata ||
-		free_meta < 2 * s.meta_low_water)
+	if (free_meta * 100 < s.meta_total * p->limits.min_free_metadata)
 		return err_set(e, ERR_POOL, -ENOSPC,
 			"pool '%s' has only %" PRIu64 " of %" PRIu64
 			" metadata blocks free, %u %% are wanted (pool_min_free_metadata)",
@@ -240,6 +242,26 @@ int64_t pool_time(const struct pool *p)
 	return s.time;
 }
 
+static int drop_probe(void *arg, const char *name, struct err *e)
+{
+	const char *const prefix = arg;
+	const size_t len = strlen(prefix);
+
+	if (strncmp(name, prefix, len) != 0)
+		return 0;
+	const pid_t owner = (pid_t)strtol(name + len, NULL, 10);
+	if (owner != getpid() && (kill(owner, 0) == 0 || errno != ESRCH))
+		return 0;
+	return dmdev_remove(name, e);
+}
+
+int pool_drop_probes(struct err *e)
+{
+	char prefix[] = PROBE;
+
+	return dmdev_each_name(drop_probe, prefix, e);
+}
+
 int pool_has_id(const struct pool *p, uint32_t id, struct err *e)
 {
 	char name[DM_NAME_MAX], params[64];
@@ -247,7 +269,7 @@ int pool_has_id(const struct pool *p, uint32_t id, struct err *e)
 	struct err mine = {0};
 	const struct dmdev_target t = {.length_sectors = 8, .type = "thin", .params = params};
 
-	(void)snprintf(name, sizeof(name), "thinark-probe-%u-%" PRIx32, (unsigned)getpid(), id);
+	(void)snprintf(name, sizeof(name), PROBE "%u-%" PRIx32, (unsigned)getpid(), id);
 	(void)snprintf(params, sizeof(params), "%u:%u %" PRIu32, p->major, p->minor, id);
 	int r = dmdev_create(name, NULL, &t, true, true, &info, &mine);
 	if (r == -ENODATA)

@@ -15,6 +15,9 @@
 #include "dmraw.h"
 #include "manners.h"
 #include "scope.h"
+#include "stop.h"
+
+#define RESUME_TRIES 50 /* 20 ms apart */
 
 enum stage { STAGE_START, STAGE_SUSPEND, STAGE_MESSAGE, STAGE_STATUS, STAGE_RESUME };
 
@@ -150,18 +153,26 @@ static _Noreturn void child(int control, struct shared *m)
 	_exit(0);
 }
 
-static void resume_all(int control, const struct snapper *s)
+/* All are tried; the first failure. */
+static int resume_all(int control, const struct snapper *s)
 {
+	int first = 0;
+
 	for (size_t n = 0; n < s->count; n++)
-		for (size_t i = 0; i < s->shots[n].origin_count; i++)
-			(void)dmraw_resume(control, s->shots[n].origins[i]);
+		for (size_t i = 0; i < s->shots[n].origin_count; i++) {
+			int r = dmraw_resume(control, s->shots[n].origins[i]);
+
+			first = first < 0 ? first : r;
+		}
+	return first;
 }
 
 /*
  * Stays until the child is reaped.  Never kills it: a suspender that hangs in the freeze would
  * complete the suspend later and die, leaving the origin suspended with no owner.
  */
-static int watch(int control, const struct snapper *s, struct shared *m, pid_t pid)
+static int watch(
+	int control, const struct snapper *s, struct shared *m, pid_t pid, int *ret_resumed)
 {
 	const uint64_t deadline = clock_ns() + (uint64_t)s->deadline_ms * 1000000u;
 	int status = 0;
@@ -171,13 +182,19 @@ static int watch(int control, const struct snapper *s, struct shared *m, pid_t p
 
 		if (got == pid || (got < 0 && errno != EINTR))
 			break;
-		if (clock_ns() > deadline)
+		/* Asked to stop: a slow pool keeps the child from resuming for as long as the
+		 * message takes. */
+		if (clock_ns() > deadline || stop_asked())
 			atomic_store(&m->abort, 1);
 		if (atomic_load(&m->abort))
-			resume_all(control, s);
+			(void)resume_all(control, s);
 		clock_sleep_ms(2);
 	}
-	resume_all(control, s);
+	*ret_resumed = resume_all(control, s);
+	for (int i = 0; i < RESUME_TRIES && *ret_resumed < 0; i++) {
+		clock_sleep_ms(20);
+		*ret_resumed = resume_all(control, s);
+	}
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINTR;
 }
 
@@ -196,6 +213,8 @@ static int outcome(struct snapper *s, const struct shared *m, int died, struct e
 	if (died < 0)
 		return err_set(
 			e, ERR_SOURCE, died, "the snapshot process died; the origin was resumed");
+	if (atomic_load(&m->abort) && stop_check(e) < 0)
+		return -ECANCELED;
 	if (atomic_load(&m->abort) || m->result == -ETIMEDOUT)
 		return err_set(e, ERR_SOURCE, -ETIMEDOUT,
 			"the origin could not be frozen within %u ms; it was resumed",
@@ -265,8 +284,15 @@ int snapper_run(struct snapper *s, struct err *e)
 	pid_t pid = fork();
 	if (pid == 0)
 		child(control, m);
-	int r = pid < 0 ? err_sys(e, ERR_FATAL, -errno, "fork")
-			: outcome(s, m, watch(control, s, m, pid), e);
+	int r = pid < 0 ? err_sys(e, ERR_FATAL, -errno, "fork") : 0;
+	if (r == 0) {
+		int resumed;
+		int died = watch(control, s, m, pid, &resumed);
+
+		r = outcome(s, m, died, e);
+		if (resumed < 0)
+			r = err_sys(e, ERR_LEFTOVER, resumed, "an origin may be suspended");
+	}
 	(void)munmap(m, size);
 	return r;
 }
@@ -279,19 +305,26 @@ int snapper_presync(const char *node, unsigned limit_s, struct err *e)
 	if (pid < 0)
 		return err_sys(e, ERR_FATAL, -errno, "fork");
 	if (pid == 0) {
+		/* It may hang on after us: then it must not hold our locks. */
+		(void)close_range(3, ~0U, 0);
 		int fd = open(node, O_RDONLY | O_CLOEXEC);
 
 		/* The container's own data: the sooner they are down the shorter it waits. */
 		manners_urgent();
 		_exit(fd < 0 || ioctl(fd, BLKFLSBUF, 0) < 0);
 	}
-	for (unsigned ms = 0; ms < limit_s * 1000; ms += 5) {
+	int r = 0;
+	for (unsigned ms = 0; r == 0 && ms < limit_s * 1000; ms += 5) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return 0; /* a failing flush only makes the window longer */
 		clock_sleep_ms(5);
+		r = stop_check(e);
 	}
+	/* In the kernel it may live on until its write ends; it changes nothing. */
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, &status, WNOHANG);
+	if (r < 0)
+		return r;
 	return err_set(e, ERR_SOURCE, -ETIMEDOUT, "'%s' could not write its dirty data within %u s",
 		node, limit_s);
 }

@@ -52,7 +52,8 @@ int view_isolate(struct err *e)
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return err_sys(e, ERR_FATAL, -errno, "mount propagation");
 	detach_engine_mounts();
-	(void)mkdir(LOCK_RUN_DIR, 0700);
+	if (mkdir(LOCK_RUN_DIR, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, ERR_FATAL, -errno, LOCK_RUN_DIR);
 	if (mkdir(VIEW_DIR, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, ERR_FATAL, -errno, VIEW_DIR);
 	return 0;
@@ -128,12 +129,15 @@ int view_open(const char *subdir, int *ret_fd, struct err *e)
 
 int view_umount(struct err *e)
 {
-	for (int i = 0; i < 50; i++) {
-		if (umount2(VIEW_DIR, UMOUNT_NOFOLLOW) == 0 || errno == EINVAL || errno == ENOENT)
-			return 0;
-		if (errno != EBUSY)
-			break;
-		clock_sleep_ms(100);
+	int r = -EBUSY;
+
+	/* As for devices, other failures are tried again too. */
+	for (int i = 0; i < (r == -EBUSY ? 50 : 3) && r < 0; i++) {
+		if (i)
+			clock_sleep_ms(100);
+		r = umount2(VIEW_DIR, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+		if (r == -EINVAL || r == -ENOENT)
+			r = 0;
 	}
-	return err_sys(e, ERR_LEFTOVER, -errno, "unmount of " VIEW_DIR);
+	return r < 0 ? err_sys(e, ERR_LEFTOVER, r, "unmount of " VIEW_DIR) : 0;
 }

@@ -48,8 +48,7 @@ int watch_judge(const struct pool *p, const struct pool_status *s, double left_s
 		return err_set(e, ERR_SOURCE, -ENOSPC, "pool '%s' ran out of data space", p->name);
 	/* Half of what a run needs to begin: the way down is what the snapshot may cost. */
 	if (free_data * 200 < s->data_total * p->limits.min_free_data ||
-		free_meta * 200 < s->meta_total * p->limits.min_free_metadata ||
-		free_meta < s->meta_low_water)
+		free_meta * 200 < s->meta_total * p->limits.min_free_metadata)
 		return err_set(e, ERR_SOURCE, -ENOSPC,
 			"pool '%s' fills up: %" PRIu64 " of %" PRIu64 " data and %" PRIu64
 			" of %" PRIu64 " metadata blocks free; the snapshot is given up",

@@ -18,8 +18,16 @@ done
 "$t" --help | awk 'length > 80 { print "help is wider than 80: " $0; bad = 1 } END { exit bad }' || bad=1
 "$t" --help 2>/dev/null | grep -q Commands || { echo "help does not go to stdout"; bad=1; }
 # A wrong configuration with ten mistakes: ten located messages and exit code 2.
-out=$("$t" -c "$src/tests/golden/ten-mistakes.yaml" check 2>&1)
+# A checkout may be anybody's, and a configuration that others can write is refused before it is read.
+copy=$(mktemp -d) || exit 1
+cp "$src/tests/golden/ten-mistakes.yaml" "$copy" && chmod 644 "$copy/ten-mistakes.yaml"
+out=$("$t" -c "$copy/ten-mistakes.yaml" check 2>&1)
 code=$?
+chmod 664 "$copy/ten-mistakes.yaml"
+loose=$("$t" -c "$copy/ten-mistakes.yaml" check 2>&1)
+[ $? -eq 2 ] && echo "$loose" | grep -q "chmod go-w '$copy/ten-mistakes.yaml'" ||
+	{ echo "a configuration that its group can write is read: $loose"; bad=1; }
+rm -r "$copy"
 n=$(echo "$out" | grep -cE 'ten-mistakes\.yaml:[0-9]+:[0-9]+: ')
 echo "ten mistakes: $n messages, exit code $code"
 [ "$n" -eq 10 ] && [ "$code" -eq 2 ] || bad=1

@@ -23,10 +23,11 @@ only() {
 only 'libdevmapper\.h' src/sys/dm.c
 only 'libmount\.h|libmount/libmount\.h' src/sys/view.c
 only 'archive\.h|archive_entry\.h' src/sys/pack.c
-only 'zstd\.h' src/sys/frames.c
+only 'zstd\.h' src/sys/frames.c src/sys/unframe.c
 only 'yaml\.h' src/model/cfg_load.c
 only 'jansson\.h' include/base/json.h
 only 'openssl/[a-z]*\.h' src/sys/frames.c src/sys/digest.c
+only 'curl/[a-z]*\.h' src/sys/engine.c
 only 'linux/dm-ioctl\.h' include/sys/dmraw.h
 
 # Every header of a higher layer must be out of reach of a lower one.

@@ -71,7 +71,7 @@ static const char build[] =
 	"ln \"$(printf 'bad\\377x')\" \"$(printf 'zbad\\376link')\"\n"
 	"touch $(head -c 255 /dev/zero | tr '\\0' L); chown 70000:5000000 empty\n"
 	"touch -d '2001-02-03 04:05:06.123456789' empty; touch -d '1960-01-01' d/old; touch -hd "
-	"'2005-01-01 00:00:00.5' sym; touch -d '1960-01-02 03:04:05.25' d/older\n";
+	"'2005-01-01 00:00:00.5' sym; touch -d '1960-01-02 03:04:05.25' d/older; sync\n";
 
 /* A chain of folders, made by descriptors: its path may be longer than PATH_MAX. */
 static void make_deep(const char *name, unsigned levels, size_t len)

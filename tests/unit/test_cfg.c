@@ -151,6 +151,27 @@ static const struct {
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, exclude_patterns: [/tmp]}]\n",
 		"f:3:66: exclude_patterns: '/tmp': is relative to the container's '/', drop the "
 		"leading '/'\n"},
+	{HEAD JOBS "commands: [{run: [/bin/true]}]\n",
+		"f:4:12: commands: 'before' or 'after' is needed\n"},
+	{HEAD JOBS "commands:\n- before: job\n  after: job\n  run: [/bin/true]\n",
+		"f:6:10: after: not together with 'before', on line 5\n"},
+	{HEAD JOBS "commands: [{before: jobs, run: [/bin/true]}]\n",
+		"f:4:21: before: 'jobs' is not one of 'job', 'container'; did you mean 'job'?\n"},
+	{HEAD JOBS "commands: [{before: job, states: [fail], run: [/bin/true]}]\n",
+		"f:4:34: states: only with 'after'\n"},
+	{HEAD JOBS "commands: [{after: job, states: [failed], run: [/bin/true]}]\n",
+		"f:4:34: states: 'failed' is not one of 'finish', 'fail'; did you mean 'fail'?\n"},
+	{HEAD JOBS "commands: [{after: job, jobs: [m], run: [/bin/true]}]\n",
+		"f:4:32: jobs: there is no job 'm'\n"},
+	{HEAD JOBS "commands: [{after: job, run: [true]}]\n",
+		"f:4:31: run: expected text, found a boolean; put 'true' in quotes\n"},
+	{HEAD JOBS "commands: [{after: job, run: [sh, -c, x]}]\n",
+		"f:4:31: run: 'sh': must be an absolute path, starting with '/'\n"},
+	{HEAD JOBS "commands: [{after: job, run: []}]\n",
+		"f:4:30: run: the list is empty, at least one entry is needed\n"},
+	{HEAD JOBS "commands: [{after: job}]\n", "f:4:12: run: missing, a value is required\n"},
+	{HEAD JOBS "commands: [{after: job, timeout: 60, run: [/bin/true]}]\n",
+		"f:4:34: timeout: '60': expected a time, such as 30s, 10m, 2h or 1d\n"},
 };
 
 static void wrong_files(void **state)
@@ -252,16 +273,18 @@ static void check_rows(const struct cfg_key *keys)
 			fail_msg("help of '%s'", k->name);
 		for (const struct cfg_key *other = keys; other != k; other++)
 			assert_string_not_equal(other->name, k->name);
-		if (k->required)
+		if (k->required || k->optional)
 			assert_null(k->def);
 		else
 			check_default(k);
-		assert_int_equal(k->type == CFG_ENUM, k->words != NULL);
+		assert_false(k->required && k->optional);
+		assert_true(
+			k->type == CFG_ENUM ? k->words != NULL : !k->words || k->type == CFG_LIST);
 		assert_int_equal(k->type == CFG_MAPS, k->sub != NULL);
 		if (k->sub)
 			check_rows(k->sub);
 		else
-			assert_true(k->sample || k->def);
+			assert_true(k->sample || k->def || k->optional);
 	}
 	assert_true(count <= CFG_KEYS_MAX);
 }
@@ -350,15 +373,23 @@ static void whole_sample_is_accepted(void **state)
 	struct cfg cfg = {0};
 	struct err e = {0};
 	size_t woken = 0;
+	bool is_other = false;
 
 	cfg_doc_sample(&text);
 	for (char *line = text.data; *line;) {
 		size_t len = strcspn(line, "\n"), margin = strspn(line, " ");
 		const char *rest = line + margin + 2, *colon = memchr(line, ':', len);
 
-		/* A comment of one word and a colon is a setting. */
-		if (line[margin] == '#' && colon && colon > rest &&
-			strcspn(rest, " ") == (size_t)(colon - rest) + 1) {
+		/* The comment before it says so when a setting is not for this type. */
+		if (memmem(line, len, "(only type", 10))
+			is_other = true;
+		else if (line[margin] == '#' && (!colon || colon[-1] == ' '))
+			is_other = false;
+		/* A comment of one word and a colon is a setting; so is all of a section. */
+		if (line[margin] == '#' && !is_other &&
+			(strncmp(line, "#   ", 4) == 0 ||
+				(colon && colon > rest &&
+					strcspn(rest, " \n") == (size_t)(colon - rest) + 1))) {
 			strbuf_add(&all, line, margin);
 			strbuf_add(&all, rest, len - margin - 2);
 			woken++;
@@ -373,6 +404,8 @@ static void whole_sample_is_accepted(void **state)
 		fail_msg("%s%s", e.text, mistakes.data ? mistakes.data : "");
 	assert_int_equal(cfg.pool_min_free_data, 10);
 	assert_int_equal(cfg.jobs[0].archive_timeout, 86400);
+	assert_int_equal(cfg.command_count, 1);
+	assert_string_equal(cfg.commands[0].run.items[1], "--fast");
 	cfg_done(&cfg);
 }
 

@@ -396,6 +396,31 @@ static int list(const struct cfg_dest *cfg, struct dest_list *ret, struct err *e
 	return 0;
 }
 
+static int open_archive(const struct cfg_dest *cfg, const char *name, int *ret_fd, struct err *e)
+{
+	AUTO_CLOSE int root = -1;
+	AUTO_CLOSE int dir = -1;
+	AUTO_FREE char *folder = NULL;
+	AUTO_FREE char *file = NULL;
+	const char *slash = strrchr(name, '/');
+	const char *base = slash ? slash + 1 : name;
+
+	if (!name_is_good(name))
+		return err_set(e, ERR_DEST, -EINVAL, "'%s' is no archive name", name);
+	folder = strndup(name, slash ? (size_t)(slash - name) : 0);
+	if (!folder || asprintf(&file, "%s" ARCHIVE_END, base) < 0) {
+		file = NULL;
+		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", name);
+	}
+	int rc = open_root(cfg, &root, e);
+	if (rc == 0)
+		rc = file_open_dir(root, folder, false, &dir, e);
+	if (rc < 0)
+		return rc;
+	*ret_fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return *ret_fd < 0 ? err_sys(e, ERR_DEST, -errno, "cannot open %s", file) : 0;
+}
+
 /* Only what file_part_begin makes: ".NAME.part-" and sixteen hex digits. */
 static bool is_part(const char *name)
 {
@@ -447,5 +472,6 @@ const struct dest_ops dest_directory = {
 	.seal = seal,
 	.abort = dir_abort,
 	.list = list,
+	.open = open_archive,
 	.sweep = sweep,
 };

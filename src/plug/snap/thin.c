@@ -10,6 +10,8 @@
 #include "scope.h"
 #include "snapper.h"
 
+#define ENGINE_MS 10000u /* an engine under load takes a while to answer */
+
 static int undo_ledger(void *arg, struct err *e)
 {
 	const struct snap *s = arg;
@@ -48,6 +50,20 @@ static int undo_id(void *arg, struct err *e)
 	return delete_id(s->pool->name, s->entry.thin_id, e);
 }
 
+/* Only after a window that may have left them suspended: else it would be someone else's work. */
+static int undo_suspend(void *arg, struct err *e)
+{
+	const struct snap *s = arg;
+	int first = 0;
+
+	for (int i = 0; i < s->entry.origin_count; i++) {
+		int r = snapper_resume(s->entry.origins[i], e);
+
+		first = first < 0 ? first : r;
+	}
+	return first;
+}
+
 static int undo_device(void *arg, struct err *e)
 {
 	struct snap *s = arg;
@@ -67,10 +83,17 @@ int snap_drop_entry(const struct ledger_entry *x, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	int r = dmdev_remove(x->device, e);
+	/* An engine that does not answer must not keep the snapshot alive. */
+	int paused = x->is_this_boot && x->pause_id[0]
+			     ? engine_unpause(x->pause_socket, x->pause_id, ENGINE_MS, e)
+			     : 0;
+	struct err mine = {0};
+	int r = dmdev_remove(x->device, &mine);
+	if (r == 0)
+		r = delete_id(x->pool, x->thin_id, &mine);
 	if (r < 0)
-		return r;
-	return delete_id(x->pool, x->thin_id, e);
+		*e = mine;
+	return r < 0 ? r : paused;
 }
 
 static int check_origins(struct snap *s, struct err *e)
@@ -112,12 +135,17 @@ static int presync(const struct snap *s, struct err *e)
 static int pick_id(struct snap *s, uint32_t *next_id, struct err *e)
 {
 	for (; *next_id > SNAP_ID_TOP - SNAP_ID_BAND; (*next_id)--) {
-		int r = pool_has_id(s->pool, *next_id, e);
+		s->entry.thin_id = *next_id;
+		/* The entry of an id that is gone may still name an origin or a device. */
+		int r = ledger_has(&s->entry, e);
+
+		if (r == 0)
+			r = pool_has_id(s->pool, *next_id, e);
 
 		if (r < 0)
 			return err_add(e, "probe of thin %" PRIu32, *next_id);
 		if (r == 0) {
-			s->entry.thin_id = (*next_id)--;
+			(*next_id)--;
 			(void)snprintf(s->entry.device, sizeof(s->entry.device),
 				"thinark-%u-%u-%" PRIx32, s->pool->major, s->pool->minor,
 				s->entry.thin_id);
@@ -151,8 +179,100 @@ static int no_origin(const struct snap *s, struct err *e)
 		s->entry.origin_id, s->pool->name);
 }
 
-int snap_prepare(const struct pool *pool, const struct container *c, uint32_t *next_id,
-	struct undo *u, struct snap *s, struct err *e)
+/* Which container is to be paused; one without a process needs it as little as a paused one. */
+static int plan_pause(struct snap *s, const char *id, const char *socket, struct err *e)
+{
+	enum engine_state now = ENGINE_STOPPED;
+
+	if (!socket || s->entry.origin_count == 0)
+		return 0;
+	if (engine_state(socket, id, ENGINE_MS, &now, e) < 0)
+		return err_add(e, "consistency: pause");
+	s->was_paused = now == ENGINE_PAUSED;
+	if (now == ENGINE_RUNNING) {
+		(void)snprintf(s->entry.pause_socket, sizeof(s->entry.pause_socket), "%s", socket);
+		(void)snprintf(s->entry.pause_id, sizeof(s->entry.pause_id), "%s", id);
+	}
+	return 0;
+}
+
+/* Also after a failed attempt: the ledger still names it then. */
+static int undo_pause(void *arg, struct err *e)
+{
+	struct snap *s = arg;
+
+	if (s->guard)
+		return engine_guard_release(TAKE_PTR(s->guard), e);
+	if (!s->entry.pause_id[0])
+		return 0;
+	return engine_unpause(s->entry.pause_socket, s->entry.pause_id, ENGINE_MS, e);
+}
+
+static int pause_one(struct snap *s, struct err *e)
+{
+	const struct ledger_entry *x = &s->entry;
+
+	if (!x->pause_id[0])
+		return 0;
+	undo_arm(s->undo, "end of the pause", undo_pause, s);
+	int r = engine_guard_start(x->pause_socket, x->pause_id, SNAP_PAUSE_MS, &s->guard, e);
+	s->pause_start_ns = clock_ns();
+	if (r == 0)
+		r = engine_pause(x->pause_socket, x->pause_id, ENGINE_MS, e);
+	s->was_paused = r == 0 || r == -EALREADY;
+	if (r == -EALREADY) {
+		/* His who did it, and he ends it. */
+		engine_guard_cancel(TAKE_PTR(s->guard));
+		s->entry.pause_id[0] = '\0';
+		r = ledger_write(&s->entry, e);
+	}
+	return r < 0 ? err_add(e, "consistency: pause") : 0;
+}
+
+/* Success: it runs, and the ledger names it no more, so that nobody ends a later pause of others.
+ */
+static int unpause_one(struct snap *s, struct err *e)
+{
+	if (!s->guard)
+		return 0;
+	int r = engine_guard_release(TAKE_PTR(s->guard), e);
+	s->paused_ns = clock_ns() - s->pause_start_ns;
+	if (r == 0 || r == -ETIMEDOUT) {
+		s->entry.pause_id[0] = '\0';
+		int l = ledger_write(&s->entry, r == 0 ? e : NULL);
+		r = r == 0 ? l : r;
+	}
+	return r < 0 ? err_add(e, "consistency: pause") : 0;
+}
+
+static int pause_all(struct snap *const *snaps, size_t count, size_t *ret_failed, struct err *e)
+{
+	for (size_t n = 0; n < count; n++)
+		if (pause_one(snaps[n], e) < 0) {
+			*ret_failed = n;
+			return e->code;
+		}
+	return 0;
+}
+
+/* All of them; r is what came before and counts more. */
+static int unpause_all(
+	struct snap *const *snaps, size_t count, int r, size_t *ret_failed, struct err *e)
+{
+	for (size_t n = 0; n < count; n++) {
+		struct err mine = {0};
+
+		if (unpause_one(snaps[n], &mine) < 0 && r == 0) {
+			*ret_failed = n;
+			*e = mine;
+			r = mine.code;
+		}
+	}
+	return r;
+}
+
+int snap_prepare(const struct pool *pool, const struct container *c, const char *pause_socket,
+	uint32_t *next_id, struct undo *u, struct snap *s, struct err *e)
 {
 	*s = (struct snap){.pool = pool, .size_bytes = c->size_bytes, .undo = u};
 	(void)snprintf(s->entry.pool, sizeof(s->entry.pool), "%s", pool->name);
@@ -167,6 +287,8 @@ int snap_prepare(const struct pool *pool, const struct container *c, uint32_t *n
 	/* One that is missing must not spoil the window of a whole group. */
 	if (r == 0 && n == 0)
 		r = pool_has_id(pool, c->thin_id, e) == 0 ? no_origin(s, e) : 0;
+	if (r == 0)
+		r = plan_pause(s, c->id, pause_socket, e);
 	if (r == 0)
 		r = pick_id(s, next_id, e);
 	if (r == 0) {
@@ -204,8 +326,13 @@ int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, stru
 		for (int i = 0; i < x->origin_count; i++)
 			shots[n].origins[i] = x->origins[i];
 	}
-	int r = snapper_run(&window, e);
-	*ret_failed = window.failed;
+	int r = pause_all(snaps, count, ret_failed, e);
+	if (r == 0) {
+		r = snapper_run(&window, e);
+		*ret_failed = window.failed;
+	}
+	const int shot = r;
+	r = unpause_all(snaps, count, r, ret_failed, e);
 	for (size_t n = 0; n < count; n++) {
 		struct snap *s = snaps[n];
 
@@ -215,10 +342,13 @@ int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, stru
 			    : shots[n].was_frozen ? "frozen"
 						  : "crash-consistent";
 	}
+	if (r < 0 && e->kind == ERR_LEFTOVER)
+		for (size_t n = 0; n < count; n++)
+			undo_arm(snaps[n]->undo, "resume", undo_suspend, snaps[n]);
 	struct snap *failed = snaps[window.failed];
-	if (r == -EEXIST)
+	if (shot == -EEXIST)
 		undo_disarm(failed->undo, undo_id, failed); /* somebody else's */
-	return r == -ENODATA ? no_origin(failed, e) : r;
+	return shot == -ENODATA ? no_origin(failed, e) : r;
 }
 
 int snap_confirm(struct snap *s, struct err *e)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "below.h"
+#include "foreign.h"
 #include "docker_record.h"
 #include "docker_root.h"
 #include "json.h"
@@ -45,12 +45,12 @@ static void names_done(struct names *n)
 int docker_read(const struct docker_root *r, const char *path, size_t max, char name[PATH_MAX],
 	char **ret, size_t *ret_len, struct err *e)
 {
-	AUTO_CLOSE int fd = below_open(r->fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	AUTO_CLOSE int fd = foreign_open(r->fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
 	(void)snprintf(name, PATH_MAX, "%s/%s", r->path, path);
 	if (fd < 0)
 		return err_sys(e, ERR_STORE, fd, "%s", name);
-	return below_read(fd, name, max, ret, ret_len, e);
+	return foreign_read(fd, name, max, ret, ret_len, e);
 }
 
 int docker_no_memory(struct err *e)
@@ -236,7 +236,7 @@ static int is_entry(const struct dirent *d)
 
 static int list_containers(const struct docker_root *r, struct container_list *list, struct err *e)
 {
-	AUTO_CLOSE int dir = below_open(r->fd, "containers", O_RDONLY | O_DIRECTORY);
+	AUTO_CLOSE int dir = foreign_open(r->fd, "containers", O_RDONLY | O_DIRECTORY);
 	AUTO_NAMES names = {0};
 
 	if (dir == -ENOENT) {
@@ -264,12 +264,13 @@ static int list_containers(const struct docker_root *r, struct container_list *l
 		ret = c ? docker_copy(names.items[i]->d_name, &c->id, e) : docker_no_memory(e);
 		if (ret == 0)
 			ret = fill(r, c, &skip, e);
-		if (ret < 0)
-			return ret;
-		if (skip) {
+		/* A half-filled one would be archived with the wrong folder. */
+		if (c && (ret < 0 || skip)) {
 			container_done(c);
 			list->count--;
 		}
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }
@@ -277,7 +278,7 @@ static int list_containers(const struct docker_root *r, struct container_list *l
 /* Lists one data root.  -ENOENT when the driver was never used there. */
 static int list_root(struct docker_root *r, struct container_list *list, struct err *e)
 {
-	AUTO_CLOSE int dir = below_open(r->fd, "devicemapper", O_RDONLY | O_DIRECTORY);
+	AUTO_CLOSE int dir = foreign_open(r->fd, "devicemapper", O_RDONLY | O_DIRECTORY);
 	struct stat st;
 	int ret;
 
@@ -322,7 +323,7 @@ static int list_userns(const struct docker_root *top, struct container_list *lis
 
 		if (!is_userns(name))
 			continue;
-		r.fd = below_open(top->fd, name, O_RDONLY | O_DIRECTORY);
+		r.fd = foreign_open(top->fd, name, O_RDONLY | O_DIRECTORY);
 		if (asprintf(&r.path, "%s/%s", top->path, name) < 0) {
 			r.path = NULL;
 			return docker_no_memory(e);

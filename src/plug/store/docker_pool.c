@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "below.h"
+#include "foreign.h"
 #include "docker_record.h"
 #include "docker_root.h"
 #include "json.h"
@@ -37,7 +37,7 @@ static int read_daemon(const struct docker_root *r, struct docker_daemon *d, str
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	ret = fd < 0 ? err_sys(e, ERR_STORE, -errno, "%s", DAEMON_JSON)
-		     : below_read(fd, DAEMON_JSON, JSON_FILE_MAX, &text, &len, e);
+		     : foreign_read(fd, DAEMON_JSON, JSON_FILE_MAX, &text, &len, e);
 	if (ret == 0)
 		ret = docker_parse_daemon(text, len, DAEMON_JSON, d, e);
 	if (ret < 0 && e->kind == ERR_FATAL)
@@ -50,12 +50,17 @@ static int read_daemon(const struct docker_root *r, struct docker_daemon *d, str
 	return 0;
 }
 
-static bool is_file(const struct docker_root *r, const char *path)
+/* 1 or 0; what cannot be told is an error, since the pool is looked for elsewhere without it. */
+static int is_file(const struct docker_root *r, const char *path, struct err *e)
 {
-	AUTO_CLOSE int fd = below_open(r->fd, path, O_PATH);
+	AUTO_CLOSE int fd = foreign_open(r->fd, path, O_PATH);
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, ERR_STORE, fd < 0 ? fd : -errno, "%s/%s", r->path, path);
+	return S_ISREG(st.st_mode);
 }
 
 /* Docker wrote down that it made the LVM pool itself. */
@@ -83,8 +88,11 @@ static int fill_loop(struct docker_root *r, struct err *e)
 	static const char data[] = "devicemapper/devicemapper/data";
 	static const char metadata[] = "devicemapper/devicemapper/metadata";
 
-	if (!is_file(r, data) || !is_file(r, metadata))
-		return 0;
+	int ret = is_file(r, data, e);
+	if (ret > 0)
+		ret = is_file(r, metadata, e);
+	if (ret <= 0)
+		return ret;
 	if (asprintf(&r->pool.data_path, "%s/%s", r->path, data) < 0) {
 		r->pool.data_path = NULL;
 		return docker_no_memory(e);

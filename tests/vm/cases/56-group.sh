@@ -12,7 +12,7 @@ start_docker || give_up "dockerd starts"
 wait_for 20 container_running web || give_up "web runs"
 docker run -d --name second --network none busybox /bin/sleep 100000 >/dev/null || give_up "a second container"
 sample_config
-sed -i 's/containers: .*/containers: [web, second]/' $work/thinark.yaml
+sed -i 's/^    containers: .*/    containers: [web, second]/' $work/thinark.yaml
 
 root_of() { echo "/proc/$(docker inspect -f '{{.State.Pid}}' "$1")/root"; }
 a=$(root_of web)/sequence b=$(root_of second)/sequence
@@ -31,6 +31,7 @@ leak_check_begin
 thinark_exits "one by one" 0 --json run
 leak_check_end "one by one"
 apart=$(($(number second) - $(number web)))
+apart=${apart#-}
 echo "# one by one: $apart writes apart"
 
 for round in 1 2 3; do
@@ -67,6 +68,7 @@ check "a member without a device: it is named" grep -q second $work/stderr
 check "both still run" sh -c "docker exec web true && docker exec second true"
 
 # A member in a window that someone else holds: nobody is suspended afterwards.
+rm -rf /srv/backup && mkdir -p /srv/backup
 dmsetup suspend "$(layer_of second)"
 thinark_exits "a member that is suspended already" 3 run
 is "its suspension is left to its owner" "$(dmsetup info -c --noheadings -o suspended "$(layer_of second)")" Suspended

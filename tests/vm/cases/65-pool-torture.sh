@@ -10,23 +10,25 @@ cases=0 longest=0
 mount_docker
 sample_config
 
-# The metadata on a device of 2 MiB, so that it can be filled: the same content, written by thin_restore.
+# The metadata on a device of 4 MiB, so that it can be filled: the same content, written by thin_restore.
 sectors=$(blockdev --getsz /dev/vdc)
 old_meta=131072 # 64 MiB, as the disk was made
 dmsetup create old_meta --table "0 $old_meta linear /dev/vdc 0"
-truncate -s 2M $work/meta.img
+truncate -s 4M $work/meta.img
 meta_loop=$(losetup -f --show $work/meta.img)
 thin_dump /dev/mapper/old_meta >$work/meta.xml || give_up "thin_dump"
 thin_restore -q -i $work/meta.xml -o "$meta_loop" || give_up "thin_restore"
 dmsetup remove old_meta
-meta_table="0 4096 linear $meta_loop 0"
+meta_table="0 8192 linear $meta_loop 0"
 data_table="0 $((sectors - old_meta)) linear /dev/vdc $old_meta"
 dmsetup create ext-thinpool_tmeta --table "$meta_table"
 dmsetup create ext-thinpool_tdata --table "$data_table"
 dmsetup create ext-thinpool --table "0 $((sectors - old_meta)) thin-pool /dev/mapper/ext-thinpool_tmeta \
 /dev/mapper/ext-thinpool_tdata 128 0 1 skip_block_zeroing" || give_up "pool"
 pool=ext-thinpool
+pool_node=$(dmsetup info -c --noheadings --separator : -o major,minor $pool)
 DOCKER_POOL=1
+modprobe -a dm-delay dm-flakey || give_up "modules"
 start_docker || give_up "dockerd starts"
 wait_for 20 container_running web || give_up "web runs"
 
@@ -41,23 +43,31 @@ free_data() { field 3 | awk -F/ '{ print $2 - $1 }'; }
 total_data() { field 3 | awk -F/ '{ print $2 }'; }
 free_meta() { field 2 | awk -F/ '{ print $2 - $1 }'; }
 
-# filler COUNT: maps COUNT blocks of a thin device of its own, one sector of each
+# filler COUNT: maps the next COUNT blocks of a thin device of its own, one page of each
+filler_next=0
 filler_up() {
 	dmsetup message $pool 0 "create_thin 5000000"
-	node=$(dmsetup info -c --noheadings --separator : -o major,minor $pool)
-	dmsetup create filler --table "0 $((sectors - old_meta)) thin $node 5000000"
+	dmsetup create filler --table "0 $((2 * sectors)) thin $pool_node 5000000"
+	filler_next=0
 }
 filler() {
 	perl -e '
 		open(F, "+<", "/dev/mapper/filler") or die;
 		for (my $i = 0; $i < $ARGV[0]; $i++) {
 			sysseek(F, ($ARGV[1] + $i) * 65536, 0); syswrite(F, "x" x 4096) or die "$!";
-		}' "$1" "${2:-0}"
+		}' "$1" $filler_next
+	filler_next=$((filler_next + $1))
 	sync /dev/mapper/filler
 }
 filler_down() {
 	dmsetup remove --retry filler
 	dmsetup message $pool 0 "delete 5000000"
+}
+# What is ours is gone; the rest of the world is the case's own doing.
+ours_gone() {
+	is "$1: no device of ours" "$(dmsetup ls | grep -c '^thinark-')" 0
+	is "$1: no thin device of ours" "$(thin_ids | awk '$2 > 8388608' | wc -l)" 0
+	is "$1: the ledger is empty" "$(ledger)" ''
 }
 
 # begin/end NAME: one case of torture, with its leak check and the longest window seen
@@ -65,12 +75,12 @@ begin() { cases=$((cases + 1)); leak_check_begin; }
 end() {
 	leak_check_end "$1" 15
 	window=$(jq -r 'select(.type == "item") | .window_ms' $work/stdout 2>/dev/null | sort -n | tail -n 1)
-	longest=$(echo "${window:-0} $longest" | awk '{ print $1 > $2 ? $1 : $2 }')
+	longest=$(echo "${window:-0} $longest" | awk '{ print ($1 > $2) ? $1 : $2 }')
 	is "$1: nothing is suspended" "$(dmsetup info -c --noheadings -o name,suspended | grep -c Suspended)" 0
 }
 slow_config() { # an archive that takes its time
 	sample_config
-	sed -i 's/zstd,3/zstd,19/; s/containers: .*/containers: [web]/' $work/thinark.yaml
+	sed -i 's/zstd,3/zstd,19/; s/^    containers: .*/    containers: [web]/' $work/thinark.yaml
 }
 start_run() {
 	rm -rf /srv/backup && mkdir -p /srv/backup
@@ -107,7 +117,7 @@ filler_up
 filler $(($(free_data) - $(total_data) * 15 / 100))
 begin
 start_run
-filler $(($(free_data) - $(total_data) * 3 / 100)) 40000
+filler $(($(free_data) - $(total_data) * 3 / 100))
 end_run
 is "data fill up: exit code" $code 3
 check "data fill up: the message says so" grep -q 'given up' $work/stderr
@@ -116,45 +126,51 @@ is "data fill up: no archive" "$(find /srv/backup -type f | wc -l)" 0
 end "data fill up"
 
 # -- data full, writers wait ---------------------------------------------------------------------------------
-begin
-filler_error=0
-(filler $(($(free_data) + 100)) 60000) >/dev/null 2>&1 &
+cases=$((cases + 1))
+(filler $(($(free_data) + 100))) >/dev/null 2>&1 &
 blocked=$!
 wait_for 60 sh -c "dmsetup status --noflush $pool | grep -q out_of_data_space" || not_ok "the pool is full"
 thinark_exits "a full pool" 20 --json run
 check "a full pool: the message says so" grep -q 'out of data space' $work/stderr
-dmsetup message $pool 0 "delete 5000000" 2>/dev/null # active: refused
-kill -9 $blocked
-dmsetup suspend --noflush --nolockfs filler
-dmsetup remove -f filler 2>/dev/null
+ours_gone "a full pool"
+# Deleting what fills it lets everybody go on; its writers are stuck until then.
+kill -9 $blocked $(pgrep -P $blocked) 2>/dev/null
+dmsetup suspend --noflush --nolockfs filler && dmsetup load filler --table "0 $((2 * sectors)) error" &&
+	dmsetup resume filler
+wait_for 60 dmsetup remove filler || not_ok "the filler goes away"
 dmsetup message $pool 0 "delete 5000000"
 wait_for 30 sh -c "dmsetup status --noflush $pool | grep -q ' rw '" || not_ok "the pool recovers"
-end "a full pool"
 check "web is alive after the full pool" timeout 60 docker exec web sh -c 'echo x >/data/after && sync'
 
-# -- metadata nearly full ------------------------------------------------------------------------------------
+# -- metadata fill up ----------------------------------------------------------------------------------------
+# Each snapshot that is written to takes some blocks of its own.
 sample_config
-begin
-n=0
-id=6000000
-while [ "$(free_meta)" -gt 40 ] && [ $n -lt 200 ]; do
-	id=$((id + 1)) n=$((n + 1))
-	dmsetup message $pool 0 "create_thin $id" || break
-	dmsetup create metafill --table "0 2097152 thin \
-$(dmsetup info -c --noheadings --separator : -o major,minor $pool) $id" || break
+sed -i '1i pool_min_free_metadata: 60%' $work/thinark.yaml
+total_meta=$(field 2 | awk -F/ '{ print $2 }')
+dmsetup message $pool 0 "create_thin 6000000"
+write_to() { # ID BLOCK...: maps blocks of a device
+	dmsetup create metafill --table "0 33554432 thin $pool_node $1" || return 1
 	perl -e 'open(F, "+<", "/dev/mapper/metafill") or die;
-		for (my $i = 0; $i < 16384; $i += 97) { sysseek(F, $i * 65536, 0); syswrite(F, "x" x 4096) }'
+		for (@ARGV) { sysseek(F, $_ * 65536, 0) and syswrite(F, "x" x 4096) or die }' $2
 	sync /dev/mapper/metafill
 	dmsetup remove --retry metafill
+}
+write_to 6000000 "$(seq -s ' ' 0 61 250000)" || not_ok "a device with many mappings"
+n=0
+while [ "$(free_meta)" -gt $((total_meta * 55 / 100)) ] && [ $n -lt 400 ]; do
+	n=$((n + 1))
+	dmsetup message $pool 0 "create_snap $((6000000 + n)) 6000000" || break
+	write_to $((6000000 + n)) "7 100007 200007" || break
 done
-at_least "metadata blocks left" "$(free_meta)" 1
-leak_check_begin # with them
-thinark_exits "metadata nearly full" 20 --json run
-end "metadata nearly full"
-check "metadata nearly full: the message names the setting" grep -q pool_min_free_metadata $work/stderr
-while [ $n -gt 0 ]; do
-	dmsetup message $pool 0 "delete $id"
-	id=$((id - 1)) n=$((n - 1))
+at_least "metadata: snapshots" $n 20
+begin
+thinark_exits "metadata 55 % free" 20 --json run
+end "metadata 55 % free"
+check "metadata 55 % free: the message names the setting" grep -q pool_min_free_metadata $work/stderr
+id=$n
+while [ $id -ge 0 ]; do
+	dmsetup message $pool 0 "delete $((6000000 + id))"
+	id=$((id - 1))
 done
 
 # -- devices fail below the pool ------------------------------------------------------------------------------
@@ -168,7 +184,7 @@ is "slow reads: exit code" $code 0
 end "slow reads"
 
 sample_config
-sed -i 's/containers: .*/containers: [web]/' $work/thinark.yaml
+sed -i 's/^    containers: .*/    containers: [web]/' $work/thinark.yaml
 begin
 swap ext-thinpool_tdata "0 $((sectors - old_meta)) delay /dev/vdc $old_meta 0 /dev/vdc $old_meta 2000"
 docker exec -d web sh -c 'dd if=/dev/urandom of=/data/dirty bs=1M count=4; sync'
@@ -182,7 +198,7 @@ slow_config
 docker run -d --name victim --network none busybox sh -c 'dd if=/dev/urandom of=/big bs=1M count=30; sleep 100000' >/dev/null
 wait_for 60 sh -c 'docker exec victim test -s /big && [ "$(docker exec victim stat -c %s /big)" = 31457280 ]' ||
 	not_ok "victim has written"
-sed -i 's/containers: .*/containers: [victim]/' $work/thinark.yaml
+sed -i 's/^    containers: .*/    containers: [victim]/' $work/thinark.yaml
 start_run
 check "docker commit of the container under backup" docker commit victim victim-image
 check "docker rm -f of the container under backup" docker rm -f victim
@@ -212,7 +228,7 @@ end "our device is held open"
 # -- the pool fails ------------------------------------------------------------------------------------------
 sample_config
 begin
-swap ext-thinpool_tmeta "0 4096 flakey $meta_loop 0 0 3600 1 error_writes"
+swap ext-thinpool_tmeta "0 8192 flakey $meta_loop 0 0 3600 1 error_writes"
 thinark --json run
 window=$code
 is "metadata cannot be written: exit code" "$window" 20

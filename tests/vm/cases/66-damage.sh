@@ -10,7 +10,7 @@
 mount_docker
 start_docker || give_up "dockerd starts"
 sample_config
-sed -i 's/containers: .*/containers: [job]/' $work/thinark.yaml
+sed -i 's/^    containers: .*/    containers: [job]/' $work/thinark.yaml
 docker start job >/dev/null
 wait_for 20 sh -c '! docker ps --format "{{.Names}}" | grep -qx job' || give_up "job ends"
 layer=$(layer_of job)
@@ -65,7 +65,7 @@ for checksums in with without; do
 		heal || not_ok "heal"
 		open_job
 		[ $checksums = with ] || { e2fsck -fy /dev/mapper/job >/dev/null 2>&1
-			tune2fs -O ^metadata_csum /dev/mapper/job >/dev/null 2>&1 || not_ok "tune2fs"; }
+			yes | tune2fs -O ^metadata_csum /dev/mapper/job >/dev/null 2>&1 || not_ok "tune2fs"; }
 		case $kind in
 		folder-garbage) scribble "$(block_of /rootfs/image/d)" ;;
 		folder-zeros) scribble "$(block_of /rootfs/image/d)" /dev/zero ;;

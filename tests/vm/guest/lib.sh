@@ -8,6 +8,8 @@ passed=0 failed=0 number=0
 docker_root=/var/lib/docker
 work=/srv/work
 mkdir -p $work
+# The host's state shows through the root folder, but is none of the guest's affair.
+rm -rf /var/lib/thinark
 
 # -- results ---------------------------------------------------------------------------------------------
 
@@ -218,14 +220,16 @@ extract() {
 
 # -- leaks -------------------------------------------------------------------------------------------------
 
-thin_ids() {
+# In a process of its own, whose variables are its own.
+thin_ids() (
 	for pool in $(dmsetup ls --target thin-pool | awk '/[0-9]/ {print $1}'); do
 		node=$(dmsetup table "$pool" | awk '{print $4}')
 		dmsetup message "$pool" 0 reserve_metadata_snap || { echo "$pool: a metadata snapshot is held"; continue; }
-		thin_ls -m --no-headers -o DEV "/dev/$(basename "$(readlink "/sys/dev/block/$node")")" | sed "s/^/$pool /"
+		thin_ls -m --no-headers -o DEV "/dev/$(basename "$(readlink "/sys/dev/block/$node")")" |
+			awk -v pool="$pool" '{ print pool, $1 }'
 		dmsetup message "$pool" 0 release_metadata_snap
 	done
-}
+)
 
 world() {
 	echo "-- devices"
