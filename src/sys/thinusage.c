@@ -103,7 +103,7 @@ static void visit(struct usage *u, uint64_t block, unsigned depth, uint64_t begi
 		return;
 	}
 	struct memo *memo = &u->memos[block];
-	if (memo->seen < 2 || (u->is_counting && memo->seen == 1)) {
+	if (memo->seen < 2) {
 		struct sum mine = {.last = begin};
 
 		if (!u->is_counting)

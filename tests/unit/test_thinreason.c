@@ -243,6 +243,56 @@ static void unreadable(void **state)
 		(uint64_t)KEYS * 2 * MAX);
 }
 
+struct counted {
+	struct thinmeta_usage of[3];
+	size_t count;
+};
+
+static int count(void *arg, const struct thinmeta_usage *u)
+{
+	struct counted *c = arg;
+
+	c->of[c->count++] = *u;
+	return c->count == 3;
+}
+
+/*
+ * Three devices share a node; in the second one's tree its place ends too early for what lies
+ * below it.  That is the second one's damage and nobody else's.
+ */
+static void a_shared_node_at_a_wrong_place(void **state)
+{
+	uint64_t keys[3] = {0, KEYS * MAX, KEYS * 2 * MAX}, roots[3];
+	const uint64_t mapped[3] = {COUNT, COUNT, COUNT};
+	uint8_t values[24];
+	struct thinmeta *m = NULL;
+	struct counted c = {0};
+	struct err e = {0};
+	bool is_damaged = false;
+
+	(void)state;
+	put_le(values, 8, w.leaf);
+	const uint64_t node = image_node(&w.image, 1, keys + 1, values, 1, 8, MAX);
+	put_le(values, 8, w.leaf - 1);
+	put_le(values + 8, 8, node);
+	put_le(values + 16, 8, w.leaf + 1);
+	roots[0] = roots[2] = image_node(&w.image, 1, keys, values, 3, 8, MAX);
+	keys[2] = KEYS * (MAX + 5);
+	roots[1] = image_node(&w.image, 1, keys, values, 3, 8, MAX);
+	image_devices(&w.image, roots, mapped, 3, 126, 252);
+	assert_int_equal(
+		thinmeta_open_image(w.image.data, w.len, "image", THINMETA_MAIN, &m, &e), 0);
+	assert_int_equal(thinmeta_usage(m, 1 << 20, count, &c, &is_damaged, &e), 1);
+	assert_true(is_damaged);
+	assert_int_equal(c.of[0].mapped, COUNT);
+	assert_int_equal(c.of[1].mapped, COUNT - MAX);
+	assert_int_equal(c.of[2].mapped, COUNT);
+	assert_false(c.of[0].is_damaged);
+	assert_true(c.of[1].is_damaged);
+	assert_false(c.of[2].is_damaged);
+	thinmeta_close(m);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, make, drop)
 
 int main(void)
@@ -261,6 +311,7 @@ int main(void)
 		CASE(empty),
 		CASE(value),
 		CASE(unreadable),
+		CASE(a_shared_node_at_a_wrong_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
