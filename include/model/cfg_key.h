@@ -84,7 +84,8 @@ struct cfg_key {
 		.name = NULL                                                                       \
 	}
 
-#define CFG_KEYS_MAX 32 /* rows of one table */
+#define CFG_TYPE "{type}" /* at the end of a default: the type of the map */
+#define CFG_KEYS_MAX 32   /* rows of one table */
 
 extern const struct cfg_key cfg_keys[]; /* the top level of the file */
 extern const struct cfg_key cfg_tree_keys[];

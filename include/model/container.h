@@ -34,12 +34,13 @@ enum volume_kind {
 
 /* All strings are owned by the container (container_done).  Unknown ones are NULL. */
 struct container {
-	char *store; /* name of the store in the configuration */
-	char *id;    /* engine's id, 64 hex digits for Docker */
-	char *name;  /* what the user calls it, without leading '/' */
-	char *image; /* reference as the user typed it */
+	char *store;     /* name of the store in the configuration */
+	char *id;        /* engine's id: 64 hex digits for Docker */
+	char *name;      /* what the user calls it, without leading '/' */
+	char *namespace; /* the engine's: containerd keeps each client's containers in its own */
+	char *image;     /* reference as the user typed it */
 	char *image_id;
-	char *state; /* created, running, paused, restarting, exited, dead, removing */
+	char *state; /* created, running, paused, restarting, exited, stopped, dead, removing */
 	struct label *labels;
 	size_t label_count;
 	char *config_json;     /* the engine's own configuration, verbatim: config.v2.json */

@@ -24,8 +24,13 @@ struct manifest {
 	uint64_t pool_transaction, pool_block_bytes, mapped_bytes;
 	int64_t pool_time; /* the pool's time counter T at the snapshot; -1: unknown */
 	bool was_active;
-	double window_ms;        /* how long the origin was suspended; 0 if it was not */
-	const char *freeze;      /* "frozen", "crash-consistent", "inactive" */
+	double window_ms; /* how long the origin was suspended; 0 if it was not */
+	/*
+	 * "frozen": the file system was; "crash-consistent": it was not, or a guest has it mounted,
+	 * where freezing does not reach; "idle": the device was active, but nobody used it;
+	 * "inactive": it was not active.
+	 */
+	const char *freeze;
 	const char *consistency; /* "pause": no process of the container ran; else "freeze" */
 	double paused_ms;        /* how long we paused it; 0 if we did not */
 	const char *fs_type;     /* "xfs", "ext4" */

@@ -12,7 +12,9 @@
 /*
  * Does pattern match the container?  Forms: exact name; id prefix of 6 or more hex digits;
  * glob (fnmatch) over the name; "label:KEY"; "label:KEY=VALUE" (VALUE may be a glob);
- * "state:STATE".
+ * "state:STATE"; "pod:GLOB" over the name of its Kubernetes pod (label io.kubernetes.pod.name);
+ * "namespace:GLOB" over that pod's namespace (label io.kubernetes.pod.namespace) and over the
+ * engine's own one (containerd's: k8s.io, default, moby), either of which may match.
  */
 bool plan_matches(const char *pattern, const struct container *c);
 /* Is c (of store c->store) selected by the job: store listed, containers match, not excluded? */

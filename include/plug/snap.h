@@ -29,9 +29,10 @@ struct snap {
 	uint64_t size_bytes;
 	char node[64];                      /* "/dev/dm-7" while active */
 	bool was_active;                    /* the origin was */
+	bool is_used, is_guests;            /* it is open; but its file system is not this host's */
 	struct undo *undo;                  /* borrowed: where the id's deletion is armed */
 	uint64_t window_ns;                 /* of the whole window, also for one of a group */
-	const char *freeze;                 /* "frozen", "crash-consistent", "inactive" */
+	const char *freeze;                 /* as in the manifest */
 	struct engine_guard *guard;         /* of the pause; NULL: none */
 	uint64_t pause_start_ns, paused_ns; /* from before the pause to after its end; 0: none */
 	bool was_paused;                    /* during the snapshot, by us or by somebody else */

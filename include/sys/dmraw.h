@@ -16,11 +16,7 @@
 /* One request in the kernel's layout; the size is fixed, so nothing is allocated later. */
 struct dmraw {
 	struct dm_ioctl io;
-	union {
-		struct dm_target_msg msg;
-		struct dm_target_spec spec;
-		char room[512];
-	} u;
+	_Alignas(8) char room[512]; /* a struct dm_target_msg or dm_target_spec, and text */
 };
 
 /* An open /dev/mapper/control, or a negative errno. */

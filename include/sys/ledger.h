@@ -36,6 +36,9 @@ int ledger_has(struct ledger_entry *entry, struct err *e);
 int ledger_write(struct ledger_entry *entry, struct err *e);
 /* Missing is success. */
 int ledger_remove(const struct ledger_entry *entry, struct err *e);
+/* One entry as text; name is the file's.  Kind ERR_LEFTOVER or ERR_STORE. */
+int ledger_parse(
+	const char *text, size_t len, const char *name, struct ledger_entry *ret, struct err *e);
 /*
  * Snapshots first, then pools.  An unreadable entry fails with kind ERR_LEFTOVER and names the
  * file, after all others were visited; so does a failing fn.

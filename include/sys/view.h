@@ -15,6 +15,8 @@
 /* Enters the namespace; once, while single-threaded.  Mounts of the pool's thin devices are
  * detached in it. */
 int view_isolate(struct err *e);
+/* Is the file system on this block device mounted in any mount namespace of this host? */
+bool view_is_mounted(unsigned major, unsigned minor);
 /* "xfs" or "ext4" (also for ext2 and ext3) by magic number; static text.  Others are refused. */
 int view_probe(const char *node, const char **ret_type, struct err *e);
 /* Mounts node on VIEW_DIR read-only.  -EROFS: the journal needs a writable device. */

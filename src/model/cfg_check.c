@@ -68,8 +68,9 @@ int cfg_check_path(const char *text, char *reason, size_t reason_size)
 
 int cfg_check_match(const char *text, char *reason, size_t reason_size)
 {
-	static const char *const states[] = {
-		"created", "running", "paused", "restarting", "exited", "dead", "removing"};
+	static const char *const states[] = {"created", "running", "paused", "restarting", "exited",
+		"stopped", "dead", "removing"};
+	static const char *const globs[] = {"pod:", "namespace:"};
 
 	if (!*text)
 		return refuse(reason, reason_size, "an empty pattern matches nothing");
@@ -80,17 +81,24 @@ int cfg_check_match(const char *text, char *reason, size_t reason_size)
 			return refuse(reason, reason_size, "'label:' needs a key");
 		return 0;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(globs); i++)
+		if (strncmp(text, globs[i], strlen(globs[i])) == 0)
+			return text[strlen(globs[i])]
+				       ? 0
+				       : refuse(reason, reason_size,
+						 "'pod:' and 'namespace:' need a name or a glob");
 	if (strncmp(text, "state:", 6) == 0) {
 		for (size_t i = 0; i < ARRAY_LEN(states); i++)
 			if (strcmp(text + 6, states[i]) == 0)
 				return 0;
 		return refuse(reason, reason_size,
-			"a state is created, running, paused, restarting, exited, dead or "
-			"removing");
+			"a state is created, running, paused, restarting, exited, stopped, "
+			"dead or removing");
 	}
 	/* No name contains a colon, so this would never match: most likely a typing mistake. */
 	if (strchr(text, ':') && !strchr(text, '['))
-		return refuse(reason, reason_size, "only 'label:' and 'state:' are known");
+		return refuse(reason, reason_size,
+			"only 'label:', 'state:', 'pod:' and 'namespace:' are known");
 	return 0;
 }
 

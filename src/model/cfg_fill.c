@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tree to struct by the rows of cfg_keys.c. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,8 +179,20 @@ static void fill_value(
 	}
 }
 
+/* The default with the map's type for a CFG_TYPE at its end; owned by the caller. */
+static char *default_of(const struct cfg_key *k, const char *type)
+{
+	const char *at = type ? strstr(k->def, CFG_TYPE) : NULL;
+	char *text = NULL;
+
+	if (!at)
+		return strdup(k->def);
+	return asprintf(&text, "%.*s%s", (int)(at - k->def), k->def, type) < 0 ? NULL : text;
+}
+
 /* Defaults go the way of everything the operator writes. */
-static void fill_default(const struct cfg_key *k, char *base, struct cfg_mistakes *m)
+static void fill_default(
+	const struct cfg_key *k, const char *type, char *base, struct cfg_mistakes *m)
 {
 	if (k->type == CFG_LIST && strcmp(k->def, "[]") == 0)
 		return;
@@ -187,7 +200,7 @@ static void fill_default(const struct cfg_key *k, char *base, struct cfg_mistake
 						 : cfg_node_new(NODE_TEXT, 1, 1);
 
 	if (n && k->type != CFG_LIST)
-		n->text = strdup(k->def);
+		n->text = default_of(k, type);
 	if (n && (n->text || k->type == CFG_LIST))
 		fill_value(k, n, base, m);
 	else
@@ -235,7 +248,7 @@ void cfg_fill(
 		if (k->required)
 			cfg_mistake(m, map, k->name, "missing, a value is required");
 		else if (k->def)
-			fill_default(k, to, m);
+			fill_default(k, type, to, m);
 	}
 	if (keys == cfg_job_keys) {
 		struct cfg_job *job = to;

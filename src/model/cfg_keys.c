@@ -6,8 +6,8 @@
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 #define PATH_PATTERN "^/"
 
-static const char *const store_types[] = {"docker", "tree", NULL};
-static const char *const rooted[] = {"docker", NULL};
+static const char *const store_types[] = {"docker", "containerd", "tree", NULL};
+static const char *const rooted[] = {"docker", "containerd", NULL};
 static const char *const listed[] = {"tree", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
@@ -32,7 +32,7 @@ const struct cfg_key cfg_store_keys[] = {
 		.help = "Name of the store, used by jobs"),
 	KEY_ENUM(struct cfg_store, type, store_types, .required = true, .sample = "docker",
 		.help = "Kind of container engine"),
-	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/docker",
+	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/" CFG_TYPE,
 		.sample = "/var/lib/docker", .check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
 	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
@@ -66,7 +66,7 @@ const struct cfg_key cfg_job_keys[] = {
 		.help = "Names of the stores whose containers are archived"),
 	KEY_LIST(struct cfg_job, containers, .filled = true, .def = "[\"*\"]", .sample = "[\"*\"]",
 		.check = cfg_check_match,
-		.help = "Name, id prefix, glob, label:KEY, label:KEY=VALUE or state:STATE"),
+		.help = "Name, id prefix, glob, label:KEY[=VALUE], state:, pod: or namespace:"),
 	KEY_LIST(struct cfg_job, exclude_containers, .def = "[]", .check = cfg_check_match,
 		.sample = "[\"*-tmp\", \"label:backup=off\"]",
 		.help = "Containers left out, written as in containers"),

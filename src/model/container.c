@@ -9,6 +9,7 @@ void container_done(struct container *c)
 	free(c->store);
 	free(c->id);
 	free(c->name);
+	free(c->namespace);
 	free(c->image);
 	free(c->image_id);
 	free(c->state);

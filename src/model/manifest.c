@@ -3,7 +3,7 @@
  * Keys, in this order:
  *   format, version, program, created, hostname, job
  *   archive {file, bytes, sha256, index_sha256, tar_bytes, compression}
- *   container {store, id, name, image, image_id, state, labels, config, hostconfig}
+ *   container {store, id, name, namespace, image, image_id, state, labels, config, hostconfig}
  *   source {kind, path}: kind is "thin" or "folder"
  *   snapshot (null unless the source is a thin device)
  *            {pool, origin_thin_id, thin_id, pool_transaction, pool_time, pool_block_bytes,
@@ -89,10 +89,11 @@ static json_t *archive(const struct manifest *m)
 
 static json_t *container(const struct container *c)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "store", text(c->store),
-		"id", text(c->id), "name", text(c->name), "image", text(c->image), "image_id",
-		text(c->image_id), "state", text(c->state), "labels", labels(c), "config",
-		verbatim(c->config_json), "hostconfig", verbatim(c->hostconfig_json));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "store",
+		text(c->store), "id", text(c->id), "name", text(c->name), "namespace",
+		text(c->namespace), "image", text(c->image), "image_id", text(c->image_id), "state",
+		text(c->state), "labels", labels(c), "config", verbatim(c->config_json),
+		"hostconfig", verbatim(c->hostconfig_json));
 }
 
 static json_t *source(const struct container *c)

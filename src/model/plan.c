@@ -27,12 +27,28 @@ static bool is_id_prefix(const char *pattern, const char *id)
 	       strncasecmp(pattern, id, len) == 0;
 }
 
+static bool value_matches(const char *pattern, const char *value)
+{
+	return value && fnmatch(pattern, value, 0) == 0;
+}
+
+/* The engine's namespace, or Kubernetes', whichever it is that the operator knows. */
+static bool namespace_matches(const char *pattern, const struct container *c)
+{
+	return value_matches(pattern, c->namespace) ||
+	       value_matches(pattern, container_label(c, "io.kubernetes.pod.namespace"));
+}
+
 bool plan_matches(const char *pattern, const struct container *c)
 {
 	if (strncmp(pattern, "label:", 6) == 0)
 		return label_matches(pattern + 6, c);
 	if (strncmp(pattern, "state:", 6) == 0)
 		return c->state && strcmp(pattern + 6, c->state) == 0;
+	if (strncmp(pattern, "pod:", 4) == 0)
+		return value_matches(pattern + 4, container_label(c, "io.kubernetes.pod.name"));
+	if (strncmp(pattern, "namespace:", 10) == 0)
+		return namespace_matches(pattern + 10, c);
 	if (c->id && is_id_prefix(pattern, c->id))
 		return true;
 	/* A container without a name is still one of all. */

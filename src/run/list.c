@@ -39,6 +39,7 @@ static void ps_json(const struct container *c, bool is_known, uint64_t mapped)
 	strbuf_puts(&b, "{\"v\":1,\"type\":\"container\"");
 	field(&b, "name", c->name);
 	field(&b, "id", c->id);
+	field(&b, "namespace", c->namespace);
 	field(&b, "image", c->image);
 	field(&b, "state", c->state);
 	field(&b, "store", c->store);

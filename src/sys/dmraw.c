@@ -21,7 +21,7 @@ void dmraw_prepare(struct dmraw *q, const char *name, uint32_t flags)
 	*q = (struct dmraw){0};
 	q->io.version[0] = DM_VERSION_MAJOR;
 	q->io.data_size = sizeof(*q);
-	q->io.data_start = offsetof(struct dmraw, u);
+	q->io.data_start = offsetof(struct dmraw, room);
 	q->io.flags = flags;
 	(void)snprintf(q->io.name, sizeof(q->io.name), "%s", name);
 }
@@ -31,7 +31,7 @@ void dmraw_prepare_message(struct dmraw *q, const char *name, const char *messag
 	const size_t at = offsetof(struct dm_target_msg, message);
 
 	dmraw_prepare(q, name, 0);
-	(void)snprintf(q->u.room + at, sizeof(q->u.room) - at, "%s", message);
+	(void)snprintf(q->room + at, sizeof(q->room) - at, "%s", message);
 }
 
 int dmraw_call(int control, unsigned long what, struct dmraw *q)
@@ -65,6 +65,6 @@ int dmraw_status(int control, const char *name, char *ret, size_t size)
 		return r;
 	if (q.io.target_count < 1 || (q.io.flags & DM_BUFFER_FULL_FLAG))
 		return -EIO;
-	(void)snprintf(ret, size, "%.*s", (int)(sizeof(q.u.room) - at), q.u.room + at);
+	(void)snprintf(ret, size, "%.*s", (int)(sizeof(q.room) - at), q.room + at);
 	return 0;
 }

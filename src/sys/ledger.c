@@ -140,14 +140,9 @@ static bool take_name(const json_t *j, const char *key, char out[DM_NAME_MAX])
 	return true;
 }
 
-static int load(int dir, const char *name, struct ledger_entry *x, struct err *e)
+static int fill(const json_t *j, const char *name, struct ledger_entry *x, struct err *e)
 {
-	AUTO_JSON *j = NULL;
 	char boot[40];
-	int r = json_read_at(dir, name, 1 << 16, &j, e);
-
-	if (r < 0)
-		return err_add(e, "ledger");
 	const char *kind = json_str(j, "kind");
 	json_int_t thin = json_integer_value(json_object_get(j, "thin_id"));
 	json_int_t origin = json_integer_value(json_object_get(j, "origin_id"));
@@ -177,6 +172,23 @@ static int load(int dir, const char *name, struct ledger_entry *x, struct err *e
 	boot_id(boot);
 	x->is_this_boot = written && strcmp(written, boot) == 0;
 	return 0;
+}
+
+int ledger_parse(
+	const char *text, size_t len, const char *name, struct ledger_entry *ret, struct err *e)
+{
+	AUTO_JSON *j = NULL;
+	int r = json_parse_object(text, len, name, &j, e);
+
+	return r < 0 ? r : fill(j, name, ret, e);
+}
+
+static int load(int dir, const char *name, struct ledger_entry *x, struct err *e)
+{
+	AUTO_JSON *j = NULL;
+	int r = json_read_at(dir, name, 1 << 16, &j, e);
+
+	return r < 0 ? err_add(e, "ledger") : fill(j, name, x, e);
 }
 
 static int each_of(bool is_pool, ledger_fn *fn, void *arg, struct err *e)

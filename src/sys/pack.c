@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "scope.h"
 #include "stop.h"
 #include "str.h"
+
+#define ZEROS (1u << 30) /* given for a hole at once: a file may be a hole of petabytes */
 
 struct pack {
 	struct frames *to;
@@ -75,7 +78,10 @@ int pack_new(struct frames *to, struct pack **ret, struct err *e)
 	p->utf8 = new_writer(p, "pax:xattrheader=SCHILY");
 	p->raw = new_writer(p, "pax:xattrheader=SCHILY,pax:hdrcharset=BINARY");
 	p->entry = archive_entry_new();
-	p->zeros = calloc(1, PACK_PIECE);
+	/* Costs memory only where it is read, and the writer does not look into holes. */
+	p->zeros = mmap(NULL, ZEROS, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p->zeros == MAP_FAILED)
+		p->zeros = NULL;
 	if (!p->utf8 || !p->raw || !p->entry || !p->zeros) {
 		pack_free(p);
 		return err_sys(e, ERR_FATAL, -ENOMEM, "tar writer");
@@ -219,7 +225,8 @@ static int content(struct pack *p, struct archive *a, const struct pack_entry *e
 	while (at < size) {
 		bool is_data = i < count && at >= map[i].at;
 		off_t end = is_data ? map[i].end : i < count ? map[i].at : size;
-		size_t want = end - at < PACK_PIECE ? (size_t)(end - at) : PACK_PIECE;
+		const size_t most = is_data ? PACK_PIECE : ZEROS;
+		size_t want = (size_t)end - (size_t)at < most ? (size_t)(end - at) : most;
 		int rc = stop_check(p->e);
 
 		if (rc < 0)
@@ -380,6 +387,7 @@ void pack_free(struct pack *p)
 		archive_entry_free(p->entry);
 	pack_links_done(&p->links);
 	index_build_free(p->index);
-	free(p->zeros);
+	if (p->zeros)
+		(void)munmap(p->zeros, ZEROS);
 	free(p);
 }

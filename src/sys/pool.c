@@ -35,8 +35,10 @@ int pool_status_parse(const char *line, struct pool_status *ret, struct err *e)
 		*ret = (struct pool_status){.mode = POOL_FAIL};
 		return 0;
 	}
+	/* More used than there is would pass every limit. */
 	if (n < 5 || !pair(field[1], &s.meta_used, &s.meta_total) ||
-		!pair(field[2], &s.data_used, &s.data_total))
+		!pair(field[2], &s.data_used, &s.data_total) || s.meta_used > s.meta_total ||
+		s.data_used > s.data_total)
 		return err_set(e, ERR_POOL, -EBADMSG, "unknown pool status '%s'", line);
 	s.transaction = strtoull(field[0], NULL, 10);
 	if (strcmp(field[4], "rw") == 0)

@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "clock.h"
+#include "dm.h"
 #include "lock.h"
 #include "scope.h"
 
@@ -23,12 +25,42 @@ static bool is_engine_mount(struct libmnt_fs *fs)
 	const char *type = mnt_fs_get_fstype(fs);
 	const dev_t dev = mnt_fs_get_devno(fs);
 
-	if (!target || !type || !strstr(target, "/devicemapper/mnt/"))
+	/* Docker's, and containerd's of any version. */
+	if (!target || !type ||
+		(!strstr(target, "/devicemapper/mnt/") &&
+			!strstr(target, "/io.containerd.runtime.")))
 		return false;
 	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/name", (unsigned)(dev >> 8),
 		(unsigned)(dev & 0xff));
 	AUTO_FCLOSE FILE *f = fopen(path, "re");
 	return f && fgets(line, sizeof(line), f);
+}
+
+static bool is_in_mountinfo(const char *file, unsigned major, unsigned minor)
+{
+	struct libmnt_table *tb = mnt_new_table_from_file(file);
+	bool found = tb && mnt_table_find_devno(tb, makedev(major, minor), MNT_ITER_FORWARD);
+
+	mnt_unref_table(tb);
+	return found;
+}
+
+bool view_is_mounted(unsigned major, unsigned minor)
+{
+	/* Of the kernel as a whole, whoever's mount namespace it is in. */
+	static const char *const types[] = {"ext4", "xfs", "btrfs"};
+	char node[64], path[128];
+	struct err ignored;
+
+	if (dmdev_node(major, minor, node, &ignored) == 0)
+		for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+			(void)snprintf(path, sizeof(path), "/sys/fs/%s/%s", types[i],
+				strrchr(node, '/') + 1);
+			if (access(path, F_OK) == 0)
+				return true;
+		}
+	return is_in_mountinfo("/proc/self/mountinfo", major, minor) ||
+	       is_in_mountinfo("/proc/1/mountinfo", major, minor);
 }
 
 /* Where "/" is not shared the engine's unmount does not reach us: drop our copies at once. */

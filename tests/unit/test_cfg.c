@@ -56,6 +56,25 @@ static void defaults(void **state)
 	cfg_done(&cfg);
 }
 
+/* One row of the table, yet each engine has a folder of its own. */
+static void default_of_a_type(void **state)
+{
+	static const char text[] =
+		"stores: [{name: d, type: docker}, {name: c, type: containerd}]\n"
+		"destinations: [{name: l, type: directory, path: /b}]\n"
+		"jobs: [{name: n, stores: [c], destination: l, containers: ["
+		"'pod:a-*', 'namespace:k8s.io', 'state:stopped']}]\n";
+	AUTO_STRBUF mistakes = {0};
+	struct cfg cfg = {0};
+
+	(void)state;
+	assert_int_equal(load(text, strlen(text), &cfg, &mistakes), 0);
+	assert_string_equal(cfg_find_store(&cfg, "d")->root, "/var/lib/docker");
+	assert_string_equal(cfg_find_store(&cfg, "c")->root, "/var/lib/containerd");
+	assert_string_equal(cfg_find_store(&cfg, "c")->pool, "");
+	cfg_done(&cfg);
+}
+
 static void sample_is_accepted(void **state)
 {
 	(void)state;
@@ -74,7 +93,8 @@ static void ten_mistakes(void **state)
 {
 	(void)state;
 	static const char *const want[] = {
-		"f:4:11: type: 'dokcer' is not one of 'docker', 'tree'; did you mean 'docker'?\n",
+		"f:4:11: type: 'dokcer' is not one of 'docker', 'containerd', 'tree'; did you mean "
+		"'docker'?\n",
 		"f:5:11: root: 'var/lib/docker': must be an absolute path, starting with '/'\n",
 		"f:7:5: path: missing, a value is required\n",
 		"f:11:22: stores: there is no store 'dokcer'; did you mean 'docker'?\n",
@@ -147,7 +167,10 @@ static const struct {
 	      "- {name: n, stores: [d], destination: l}\n",
 		"f:5:10: name: 'n' is already used on line 4\n"},
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, containers: ['stat:x']}]\n",
-		"f:3:60: containers: 'stat:x': only 'label:' and 'state:' are known\n"},
+		"f:3:60: containers: 'stat:x': only 'label:', 'state:', 'pod:' and 'namespace:' "
+		"are known\n"},
+	{HEAD "jobs: [{name: n, stores: [d], destination: l, containers: ['pod:']}]\n",
+		"f:3:60: containers: 'pod:': 'pod:' and 'namespace:' need a name or a glob\n"},
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, exclude_patterns: [/tmp]}]\n",
 		"f:3:66: exclude_patterns: '/tmp': is relative to the container's '/', drop the "
 		"leading '/'\n"},
@@ -413,6 +436,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
+		cmocka_unit_test(default_of_a_type),
 		cmocka_unit_test(sample_is_accepted),
 		cmocka_unit_test(ten_mistakes),
 		cmocka_unit_test(wrong_files),

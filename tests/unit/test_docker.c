@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,15 +13,7 @@
 #include "docker_record.h"
 #include "scope.h"
 #include "store.h"
-
-/* Nothing here runs longer than one test: a root, and what was listed from it. */
-struct fixture {
-	char root[64];
-	struct container_list list;
-	struct strbuf notes;
-	struct err e;
-	int ret;
-};
+#include "store_suite.h"
 
 static char ids[16][65];
 
@@ -30,67 +21,6 @@ static const char *id_of(unsigned n)
 {
 	memset(ids[n], "0123456789abcdef"[n], 64);
 	return ids[n];
-}
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return -1;
-	(void)strcpy(f->root, "/tmp/test-docker-XXXXXX");
-	*state = f;
-	return mkdtemp(f->root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	(void)nftw(f->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	container_list_done(&f->list);
-	strbuf_free(&f->notes);
-	free(f);
-	return 0;
-}
-
-/* The full name of path below the root, its folders made. */
-static const char *place(const struct fixture *f, const char *path)
-{
-	static char full[PATH_MAX];
-
-	(void)snprintf(full, sizeof(full), "%s/%s", f->root, path);
-	for (char *p = full + strlen(f->root) + 1; (p = strchr(p, '/')); p++) {
-		*p = '\0';
-		assert_true(mkdir(full, 0700) == 0 || errno == EEXIST);
-		*p = '/';
-	}
-	return full;
-}
-
-static void put(const struct fixture *f, const char *text, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static void put(const struct fixture *f, const char *text, const char *fmt, ...)
-{
-	char path[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(path, sizeof(path), fmt, ap);
-	va_end(ap);
-	FILE *out = fopen(place(f, path), "w");
-
-	assert_non_null(out);
-	assert_true(fputs(text, out) >= 0);
-	assert_int_equal(fclose(out), 0);
 }
 
 #define DEVICE "{\"device_id\":4,\"size\":1073741824,\"transaction_id\":9,\"initialized\":false}"
@@ -107,66 +37,46 @@ static const char *config(const char *id, const char *more)
 }
 
 /* A container of 1.10 or later whose mount id is another id; below is "" or "UID.GID/". */
-static void put_new(const struct fixture *f, const char *below, unsigned n, unsigned mount,
+static void put_new(const struct suite *f, const char *below, unsigned n, unsigned mount,
 	const char *more, const char *record)
 {
-	put(f, config(id_of(n), more), "%scontainers/%s/config.v2.json", below, id_of(n));
-	put(f, "{\"Binds\":null}", "%scontainers/%s/hostconfig.json", below, id_of(n));
-	put(f, id_of(mount), "%simage/devicemapper/layerdb/mounts/%s/mount-id", below, id_of(n));
-	put(f, record, "%sdevicemapper/metadata/%s", below, id_of(mount));
+	suite_text(f, config(id_of(n), more), "%scontainers/%s/config.v2.json", below, id_of(n));
+	suite_text(f, "{\"Binds\":null}", "%scontainers/%s/hostconfig.json", below, id_of(n));
+	suite_text(f, id_of(mount), "%simage/devicemapper/layerdb/mounts/%s/mount-id", below,
+		id_of(n));
+	suite_text(f, record, "%sdevicemapper/metadata/%s", below, id_of(mount));
 }
 
-static void put_old(const struct fixture *f, unsigned n, const char *more, const char *record)
+static void put_old(const struct suite *f, unsigned n, const char *more, const char *record)
 {
-	put(f, config(id_of(n), more), "containers/%s/config.json", id_of(n));
-	put(f, record, "devicemapper/metadata/%s", id_of(n));
+	suite_text(f, config(id_of(n), more), "containers/%s/config.json", id_of(n));
+	suite_text(f, record, "devicemapper/metadata/%s", id_of(n));
 }
 
 /* Lists the root and asserts how many are listed and how many of them have a problem. */
-static void list(struct fixture *f, size_t count, size_t problems)
+static void list(struct suite *f, size_t count, size_t problems)
 {
-	struct cfg_store cfg = {.name = (char *)"s", .type = (char *)"docker", .root = f->root};
-	size_t bad = 0;
-
-	f->ret = store_docker.list(&cfg, &f->list, &f->notes, &f->e);
+	suite_list(f, &store_docker, NULL);
 	if (f->ret < 0)
 		return;
 	for (size_t i = 0; i < f->list.count; i++) {
-		const struct container *c = &f->list.items[i];
-
-		bad += c->problem != NULL;
-		assert_string_equal(c->store, "s");
-		assert_string_equal(c->subdir, "rootfs");
-		assert_true(docker_is_id(c->id));
-		assert_non_null(c->name);
+		assert_string_equal(f->list.items[i].subdir, "rootfs");
+		assert_true(docker_is_id(f->list.items[i].id));
 	}
 	assert_int_equal(f->list.count, count);
-	assert_int_equal(bad, problems);
-}
-
-static void expect_notes(const struct fixture *f, size_t lines, const char *part)
-{
-	size_t n = 0;
-
-	for (const char *p = f->notes.data; p && (p = strchr(p, '\n')); p++)
-		n++;
-	assert_int_equal(n, lines);
-	if (part)
-		assert_non_null(strstr(f->notes.data, part));
+	assert_int_equal(suite_problems(f), problems);
 }
 
 /* Lists a root with one container whose problem must contain part. */
-static void expect_problem(struct fixture *f, const char *part)
+static void expect_problem(struct suite *f, const char *part)
 {
 	list(f, 1, 1);
-	assert_int_equal(f->ret, 0);
-	if (!strstr(f->list.items[0].problem, part))
-		fail_msg("'%s' lacks '%s'", f->list.items[0].problem, part);
+	suite_expect_problem(f, part);
 }
 
 static void test_new(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 	const struct container *c;
 	struct stat st;
 	char want[256], path[128];
@@ -196,17 +106,17 @@ static void test_new(void **state)
 	(void)snprintf(want, sizeof(want), "-%llu-pool", (unsigned long long)st.st_ino);
 	assert_non_null(strstr(c->pool.dm_name, want));
 	assert_null(c->pool.data_path);
-	expect_notes(f, 0, NULL);
+	suite_expect_notes(f, 0, NULL);
 }
 
 static void test_old(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_old(f, 1, STATE, DEVICE);
-	put(f, "", "devicemapper/devicemapper/data");
-	put(f, "", "devicemapper/devicemapper/metadata");
-	put(f, "{}", "graph/%s/json", id_of(3));
+	suite_text(f, "", "devicemapper/devicemapper/data");
+	suite_text(f, "", "devicemapper/devicemapper/metadata");
+	suite_text(f, "{}", "graph/%s/json", id_of(3));
 	list(f, 1, 0);
 	assert_string_equal(f->list.items[0].name, "111111111111");
 	assert_true(f->list.items[0].pool.is_loop);
@@ -216,10 +126,11 @@ static void test_old(void **state)
 
 static void test_setup(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_new(f, "", 1, 2, STATE, DEVICE);
-	put(f, "{\"Device\":\"/dev/sdb\",\"ThinpPercent\":95}", "devicemapper/setup-config.json");
+	suite_text(f, "{\"Device\":\"/dev/sdb\",\"ThinpPercent\":95}",
+		"devicemapper/setup-config.json");
 	list(f, 1, 0);
 	assert_string_equal(f->list.items[0].pool.dm_name, "docker-thinpool");
 }
@@ -357,10 +268,10 @@ static void test_nul(void **state)
 
 static void test_truncated(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_old(f, 1, STATE, DEVICE);
-	put(f, "{\n\"ID\":\"11", "containers/%s/config.json", id_of(1));
+	suite_text(f, "{\n\"ID\":\"11", "containers/%s/config.json", id_of(1));
 	expect_problem(f, "/config.json:2:");
 	assert_string_equal(f->list.items[0].id, id_of(1));
 	assert_null(f->list.items[0].config_json);
@@ -368,26 +279,26 @@ static void test_truncated(void **state)
 
 static void test_wrong_id(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_old(f, 1, STATE, DEVICE);
-	put(f, config(id_of(2), STATE), "containers/%s/config.json", id_of(1));
+	suite_text(f, config(id_of(2), STATE), "containers/%s/config.json", id_of(1));
 	expect_problem(f, "ID: is not the one of its folder");
 }
 
 static void test_no_config(void **state)
 {
-	put(*state, DEVICE, "devicemapper/metadata/%s", id_of(1));
-	put(*state, "x", "containers/%s/hostname", id_of(1));
+	suite_text(*state, DEVICE, "devicemapper/metadata/%s", id_of(1));
+	suite_text(*state, "x", "containers/%s/hostname", id_of(1));
 	expect_problem(*state, "/config.v2.json: No such file");
 }
 
 static void test_no_record(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_new(f, "", 1, 2, STATE, DEVICE);
-	put(f, id_of(3), "image/devicemapper/layerdb/mounts/%s/mount-id", id_of(1));
+	suite_text(f, id_of(3), "image/devicemapper/layerdb/mounts/%s/mount-id", id_of(1));
 	expect_problem(f, "devicemapper/metadata/3333");
 }
 
@@ -410,84 +321,47 @@ static void test_mount_ids(void **state)
 	assert_false(docker_parse_mount_id(text, 63, hash));
 
 	put_new(*state, "", 1, 2, STATE, DEVICE);
-	put(*state, "../../etc", "image/devicemapper/layerdb/mounts/%s/mount-id", id_of(1));
+	suite_text(*state, "../../etc", "image/devicemapper/layerdb/mounts/%s/mount-id", id_of(1));
 	expect_problem(*state, "/mount-id: not a mount id");
-}
-
-/* Links below the root are never followed, whatever they lead to. */
-static void test_links(void **state)
-{
-	struct fixture *f = *state;
-	char path[160];
-
-	put_new(f, "", 1, 2, STATE, DEVICE);
-	put(f, config(id_of(3), STATE), "elsewhere/config.v2.json");
-	(void)snprintf(path, sizeof(path), "containers/%s", id_of(3));
-	assert_int_equal(symlink("../elsewhere", place(f, path)), 0);
-	(void)snprintf(path, sizeof(path), "containers/%s/config.v2.json", id_of(4));
-	assert_int_equal(symlink("../../elsewhere/config.v2.json", place(f, path)), 0);
-	put_new(f, "", 5, 6, STATE, DEVICE);
-	(void)snprintf(path, sizeof(path), "devicemapper/metadata/%s", id_of(6));
-	assert_int_equal(unlink(place(f, path)), 0);
-	assert_int_equal(symlink(id_of(2), place(f, path)), 0);
-	put_new(f, "", 7, 8, STATE, DEVICE);
-	(void)snprintf(path, sizeof(path), "containers/%s/config.v2.json", id_of(7));
-	assert_int_equal(unlink(place(f, path)), 0);
-	assert_int_equal(mkfifo(place(f, path), 0600), 0);
-	list(f, 5, 4);
-	assert_int_equal(f->ret, 0);
-}
-
-static void test_root_link(void **state)
-{
-	struct fixture *f = *state;
-	char target[64];
-
-	put_new(f, "real/", 1, 2, STATE, DEVICE);
-	(void)strcpy(target, f->root);
-	assert_int_equal(symlink("real", place(f, "link")), 0);
-	(void)strcat(f->root, "/link");
-	list(f, 1, 0);
-	(void)strcpy(f->root, target);
-	assert_int_equal(f->ret, 0);
 }
 
 /* Other drivers and other names are skipped, each with a note. */
 static void test_skipped(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_new(f, "", 1, 2, STATE, DEVICE);
-	put(f, "{\"Driver\":\"overlay2\",\"Name\":7}", "containers/%s/config.v2.json", id_of(3));
-	put(f, "x", "containers/lost+found/x");
-	put(f, "x", "containers/\x1b[31m/x");
-	put(f, "{}", "containers/%.12s/config.v2.json", id_of(4));
+	suite_text(f, "{\"Driver\":\"overlay2\",\"Name\":7}", "containers/%s/config.v2.json",
+		id_of(3));
+	suite_text(f, "x", "containers/lost+found/x");
+	suite_text(f, "x", "containers/\x1b[31m/x");
+	suite_text(f, "{}", "containers/%.12s/config.v2.json", id_of(4));
 	list(f, 1, 0);
 	assert_int_equal(f->ret, 0);
-	expect_notes(f, 4, "skipped: its storage driver is 'overlay2'");
+	suite_expect_notes(f, 4, "skipped: its storage driver is 'overlay2'");
 	assert_null(strchr(f->notes.data, '\x1b'));
 }
 
 static void test_hostconfig(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_new(f, "", 1, 2, STATE, DEVICE);
-	put(f, "{\"Binds\":", "containers/%s/hostconfig.json", id_of(1));
+	suite_text(f, "{\"Binds\":", "containers/%s/hostconfig.json", id_of(1));
 	list(f, 1, 0);
 	assert_null(f->list.items[0].hostconfig_json);
-	expect_notes(f, 1, "archived without it");
+	suite_expect_notes(f, 1, "archived without it");
 }
 
 static void test_userns(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	put_new(f, "231072.231072/", 1, 2, STATE, DEVICE);
-	put(f, "x", "1000.1000/overlay2/x");
+	suite_text(f, "x", "1000.1000/overlay2/x");
 	list(f, 1, 0);
 	assert_int_equal(f->ret, 0);
-	expect_notes(f, 1, "231072.231072: read as");
+	suite_expect_notes(f, 1, "231072.231072: read as");
 
 	put_new(f, "", 3, 4, STATE, DEVICE);
 	container_list_done(&f->list);
@@ -497,15 +371,15 @@ static void test_userns(void **state)
 
 static void test_not_docker(void **state)
 {
-	struct fixture *f = *state;
+	struct suite *f = *state;
 
 	list(f, 0, 0);
 	assert_int_equal(f->ret, -ENOENT);
 	assert_int_equal(f->e.kind, ERR_STORE);
-	put(f, "{\"Driver\":\"overlay2\"}", "containers/%s/config.v2.json", id_of(3));
+	suite_text(f, "{\"Driver\":\"overlay2\"}", "containers/%s/config.v2.json", id_of(3));
 	list(f, 0, 0);
 	assert_int_equal(f->ret, -ENOENT);
-	put(f, "x", "devicemapper/x");
+	suite_text(f, "x", "devicemapper/x");
 	list(f, 0, 0);
 	assert_int_equal(f->ret, 0);
 }
@@ -545,8 +419,6 @@ static void test_daemon(void **state)
 	}
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-
 static void options_of_a_command_line(void **state)
 {
 	static const struct {
@@ -569,30 +441,47 @@ static void options_of_a_command_line(void **state)
 	}
 }
 
+/* The older layout for every other one, so that both have to pass. */
+static void write_specs(const struct suite *f, const struct suite_spec *specs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct suite_spec *x = &specs[i];
+		char record[128], more[256];
+
+		(void)snprintf(record, sizeof(record), "{\"device_id\":%lld,\"size\":%lld%s",
+			x->thin_id, x->size_bytes, x->kind == SUITE_BROKEN ? "" : "}");
+		(void)snprintf(more, sizeof(more), STATE ",\"Name\":\"/%s%u\"",
+			x->kind == SUITE_HOSTILE ? "../\\u001b[31m" : "web", x->n);
+		if (x->n % 2)
+			put_new(f, "", x->n, x->n, more, record);
+		else
+			put_old(f, x->n, more, record);
+	}
+}
+
 int main(void)
 {
+	static const struct suite_fixture fixture = {.ops = &store_docker, .write = write_specs};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_of_a_command_line),
-		TEST(test_new),
-		TEST(test_old),
-		TEST(test_setup),
-		TEST(test_records),
-		TEST(test_states),
-		TEST(test_configs),
-		TEST(test_nul),
-		TEST(test_truncated),
-		TEST(test_wrong_id),
-		TEST(test_no_config),
-		TEST(test_no_record),
-		TEST(test_mount_ids),
-		TEST(test_links),
-		TEST(test_root_link),
-		TEST(test_skipped),
-		TEST(test_hostconfig),
-		TEST(test_userns),
-		TEST(test_not_docker),
-		TEST(test_daemon),
+		SUITE_TEST(test_new),
+		SUITE_TEST(test_old),
+		SUITE_TEST(test_setup),
+		SUITE_TEST(test_records),
+		SUITE_TEST(test_states),
+		SUITE_TEST(test_configs),
+		SUITE_TEST(test_nul),
+		SUITE_TEST(test_truncated),
+		SUITE_TEST(test_wrong_id),
+		SUITE_TEST(test_no_config),
+		SUITE_TEST(test_no_record),
+		SUITE_TEST(test_mount_ids),
+		SUITE_TEST(test_skipped),
+		SUITE_TEST(test_hostconfig),
+		SUITE_TEST(test_userns),
+		SUITE_TEST(test_not_docker),
+		SUITE_TEST(test_daemon),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL) + suite_run(&fixture);
 }

@@ -14,7 +14,8 @@
 static char id[] = "0123abcdef"
 		   "0123456789012345678901234567890123456789012345678901"
 		   "ff";
-static struct label labels[] = {{"backup", "off"}, {"com.example/app", "web-1"}};
+static struct label labels[] = {{"backup", "off"}, {"com.example/app", "web-1"},
+	{"io.kubernetes.pod.name", "shop-0"}, {"io.kubernetes.pod.namespace", "prod"}};
 
 static struct container make(char *name)
 {
@@ -46,13 +47,22 @@ static void matching(void **state)
 		{"label:com.example/app=web-?", true},
 		{"state:running", true},
 		{"state:exited", false},
+		{"pod:shop-0", true},
+		{"pod:shop-*", true},
+		{"pod:shop", false},
+		{"namespace:prod", true},
+		{"namespace:k8s.io", true},
+		{"namespace:k8s.*", true},
+		{"namespace:default", false},
+		{"namespace:pro", false},
 		{"", false},
 	};
-	char name[] = "web", running[] = "running";
+	char name[] = "web", running[] = "running", space[] = "k8s.io";
 	struct container c = make(name);
 
 	c.id = id;
 	c.state = running;
+	c.namespace = space;
 	c.labels = labels;
 	c.label_count = ARRAY_LEN(labels);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)

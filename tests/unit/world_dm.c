@@ -251,6 +251,8 @@ int model_ioctl(int fd, unsigned long what, void *arg)
 
 		r = d ? 0 : -ENXIO;
 		io->flags = d && d->suspended ? DM_SUSPEND_FLAG : 0;
+	} else if (_IOC_TYPE(what) == 'f' || _IOC_TYPE(what) == 'v') {
+		r = -ENOTTY; /* a query of a file: as tmpfs answers */
 	} else if (what != BLKFLSBUF && what != LOOP_SET_FD && what != LOOP_SET_STATUS64 &&
 		   what != LOOP_CLR_FD) {
 		violation("ioctl %lx", what);

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "scope.h"
 #include "snapper.h"
+#include "view.h"
 
 #define ENGINE_MS 10000u /* an engine under load takes a while to answer */
 
@@ -115,13 +116,27 @@ static int check_origins(struct snap *s, struct err *e)
 	return 0;
 }
 
-static int presync(const struct snap *s, struct err *e)
+/*
+ * What a suspend can do for it.  A device that is in use but not mounted on this host is a guest's:
+ * the file system is the guest's, and freezing does not reach it.
+ */
+static void look_at_use(struct snap *s, const struct dmdev_info *info)
+{
+	const bool is_mounted = view_is_mounted(info->major, info->minor);
+
+	s->is_guests |= info->open_count > 0 && !is_mounted;
+	s->is_used |= info->open_count > 0 || is_mounted;
+}
+
+static int presync(struct snap *s, struct err *e)
 {
 	for (int i = 0; i < s->entry.origin_count; i++) {
 		struct dmdev_info info;
 		char node[64];
 		int r = dmdev_info(s->entry.origins[i], &info, e);
 
+		if (r == 0 && info.exists)
+			look_at_use(s, &info);
 		if (r == 0 && info.exists)
 			r = dmdev_node(info.major, info.minor, node, e);
 		if (r == 0 && info.exists)
@@ -338,9 +353,10 @@ int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, stru
 
 		s->window_ns = window.window_ns;
 		s->was_active = s->entry.origin_count > 0;
-		s->freeze = !s->was_active        ? "inactive"
-			    : shots[n].was_frozen ? "frozen"
-						  : "crash-consistent";
+		s->freeze = !s->was_active                         ? "inactive"
+			    : !shots[n].was_frozen || s->is_guests ? "crash-consistent"
+			    : s->is_used                           ? "frozen"
+								   : "idle";
 	}
 	if (r < 0 && e->kind == ERR_LEFTOVER)
 		for (size_t n = 0; n < count; n++)
