@@ -9,8 +9,9 @@
 #include "str.h"
 
 struct cli {
-	const char *config; /* path */
-	const char *to;     /* folder */
+	const char *config;                           /* path */
+	const char *to;                               /* folder, or file of export */
+	const char *thin_id, *size, *metadata, *data; /* of export */
 	bool dry_run, json, help, resume, deep, no_devices;
 	char **args; /* behind the command */
 	size_t arg_count;

@@ -29,6 +29,15 @@ struct read_options {
 	bool json, deep, no_devices;
 };
 
+/* Of export; texts as given on the command line, NULL if they were not. */
+struct export_options {
+	const struct cfg *cfg;            /* with container */
+	const char *container;            /* name or id; else thin_id, metadata and data */
+	const char *thin_id, *size;       /* decimal; size in bytes */
+	const char *metadata, *data, *to; /* files; to must not exist */
+	bool json;
+};
+
 int run_batch(const struct run_options *o);
 /*
  * Undoes what interrupted runs left behind; 21 if something remains.  With resume: whatever a live
@@ -49,5 +58,7 @@ int run_cat(const struct read_options *o);
 int run_restore(const struct read_options *o);
 /* Reads archives back: ARCHIVE...; 22 if one is damaged. */
 int run_verify(const struct read_options *o);
+/* Writes a thin device of a pool that is not active as a sparse image; 3 if some of it is lost. */
+int run_export(const struct export_options *x);
 /* Says of each store, pool and destination whether it is usable; changes nothing. */
 int run_check(const struct run_options *o);

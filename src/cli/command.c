@@ -22,15 +22,27 @@ const struct option_row option_rows[] = {
 	{'r', "resume", NULL, "With recover: resume what is suspended, at once"},
 	{'v', "verbose", NULL, "Log details"},
 	{'q', "quiet", NULL, "Log warnings and errors only"},
-	{0, "to", "DIR", "restore: the folder to restore to, new or empty"},
+	{0, "to", "PATH", "restore: the folder, new or empty; export: the image"},
 	{0, "no-devices", NULL, "restore: leave device nodes out"},
 	{0, "deep", NULL, "verify: decode everything too"},
+	{0, "thin-id", "N", "export: the thin device, instead of a container"},
+	{0, "metadata", "FILE", "export: the pool's metadata, file or device"},
+	{0, "data", "FILE", "export: the pool's data"},
+	{0, "size", "N", "export: bytes of the image; else up to the last block"},
 	{'h', "help", NULL, "Show help"},
 	{'V', "version", NULL, "Show the version"},
 	{0, NULL, NULL, NULL},
 };
 
-enum { OPTION_TO = 256, OPTION_NO_DEVICES, OPTION_DEEP };
+enum {
+	OPTION_TO = 256,
+	OPTION_NO_DEVICES,
+	OPTION_DEEP,
+	OPTION_THIN_ID,
+	OPTION_METADATA,
+	OPTION_DATA,
+	OPTION_SIZE
+};
 
 static int read_config(const char *path, char **ret, size_t *ret_len, struct err *e)
 {
@@ -181,6 +193,33 @@ static int cmd_verify(const struct cli *c)
 	return with_archives(c, 1, c->arg_count, run_verify);
 }
 
+/* With the files of a pool at hand no configuration is needed. */
+static int cmd_export(const struct cli *c)
+{
+	struct cfg cfg = {0};
+	struct export_options x = {.cfg = &cfg,
+		.container = c->arg_count ? c->args[0] : NULL,
+		.thin_id = c->thin_id,
+		.size = c->size,
+		.metadata = c->metadata,
+		.data = c->data,
+		.to = c->to,
+		.json = c->json};
+
+	if (!c->to)
+		return usage(c, "%s is missing", "--to PATH");
+	if (!x.container && (!c->thin_id || !c->metadata || !c->data))
+		return usage(c, "%s is missing", "CONTAINER, or --thin-id, --metadata and --data");
+	if (x.container && c->thin_id)
+		return usage(c, "%s: which of both?", "CONTAINER and --thin-id");
+	int code = x.container ? load_config(c, &cfg) : EXIT_GOOD;
+	if (code == EXIT_GOOD) {
+		code = run_export(&x);
+		cfg_done(&cfg);
+	}
+	return code;
+}
+
 /* Needs no configuration: a wrong one must not keep leftovers alive. */
 static int cmd_recover(const struct cli *c)
 {
@@ -198,6 +237,7 @@ const struct command commands[] = {
 	{"restore", cmd_restore, "ARCHIVE [PATH...]", 1000,
 		"Restore an archive, or parts, to --to"},
 	{"verify", cmd_verify, "ARCHIVE...", 1000, "Read archives back and check every byte"},
+	{"export", cmd_export, "[CONTAINER]", 1, "Write a thin device of an inactive pool to --to"},
 	{"check", cmd_check, "", 0, "Check configuration, stores, pools, destinations"},
 	{"recover", cmd_recover, "", 0, "Undo what an interrupted run left behind"},
 	{"doc", cmd_doc, "WHAT", 1, "Print man, man5, schema, sample or completion"},
@@ -236,6 +276,8 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 		{"json", 0, NULL, 'j'}, {"resume", 0, NULL, 'r'}, {"verbose", 0, NULL, 'v'},
 		{"quiet", 0, NULL, 'q'}, {"to", 1, NULL, OPTION_TO},
 		{"no-devices", 0, NULL, OPTION_NO_DEVICES}, {"deep", 0, NULL, OPTION_DEEP},
+		{"thin-id", 1, NULL, OPTION_THIN_ID}, {"metadata", 1, NULL, OPTION_METADATA},
+		{"data", 1, NULL, OPTION_DATA}, {"size", 1, NULL, OPTION_SIZE},
 		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
 
 	opterr = 0;
@@ -267,6 +309,18 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 			break;
 		case OPTION_DEEP:
 			c->deep = true;
+			break;
+		case OPTION_THIN_ID:
+			c->thin_id = optarg;
+			break;
+		case OPTION_METADATA:
+			c->metadata = optarg;
+			break;
+		case OPTION_DATA:
+			c->data = optarg;
+			break;
+		case OPTION_SIZE:
+			c->size = optarg;
 			break;
 		case 'h':
 			c->help = true;
@@ -308,6 +362,10 @@ int command_main(int argc, char **argv)
 		return usage(&c, "unknown command '%s'", argv[optind]);
 	if (c.resume && command->run != cmd_recover)
 		return usage(&c, "option '--resume' is no option of '%s'", command->name);
+	if ((c.thin_id || c.metadata || c.data || c.size) && command->run != cmd_export)
+		return usage(&c,
+			"options '--thin-id', '--metadata', '--data' and '--size' are none of '%s'",
+			command->name);
 	c.args = argv + optind + 1;
 	c.arg_count = (size_t)(argc - optind - 1);
 	if (c.arg_count > command->max_args)

@@ -63,6 +63,25 @@ static const char units[] =
 	".I thinark\\-recover.timer\n"
 	"looks every minute whether the ledger has an entry, and only then starts\n"
 	".BR \"thinark recover \\-\\-resume\" .\n";
+
+static const char salvage[] =
+	".SH EXPORT\n"
+	"On a host whose engine no longer starts,\n"
+	".B thinark export\n"
+	"reads a pool's metadata and data itself, without device mapper and without\n"
+	"writing to them, and writes one thin device as a new sparse image:\n"
+	".PP\n"
+	".nf\n"
+	".RS\n"
+	"thinark export web \\-\\-to web.img\n"
+	"thinark export \\-\\-metadata META \\-\\-data DATA \\-\\-thin\\-id 7 \\-\\-to 7.img\n"
+	".RE\n"
+	".fi\n"
+	".PP\n"
+	"The metadata does not know how large a device is; a file system wants its full\n"
+	"size, which a store or \\-\\-size tells.\n"
+	"What damaged metadata or bad sectors hide is left as a hole and named, and the\n"
+	"exit code is 3. The pool must not be active.\n";
 /* clang-format on */
 
 static void man_option(struct strbuf *b, const struct option_row *o)
@@ -101,6 +120,7 @@ static void doc_man(struct strbuf *b)
 	for (const struct option_row *o = option_rows; o->name; o++)
 		man_option(b, o);
 	strbuf_puts(b, recovery);
+	strbuf_puts(b, salvage);
 	strbuf_puts(b, units);
 	strbuf_puts(b,
 		".SH EXIT STATUS\n"
