@@ -186,12 +186,13 @@ end "slow reads"
 sample_config
 sed -i 's/^    containers: .*/    containers: [web]/' $work/thinark.yaml
 begin
-swap ext-thinpool_tdata "0 $((sectors - old_meta)) delay /dev/vdc $old_meta 0 /dev/vdc $old_meta 2000"
+swap ext-thinpool_tdata "0 $((sectors - old_meta)) delay /dev/vdc $old_meta 0 /dev/vdc $old_meta 5000"
 docker exec -d web sh -c 'dd if=/dev/urandom of=/data/dirty bs=1M count=4; sync'
 sleep 1
-thinark_exits "writes take 2 s" 0 --json run
+thinark_exits "writes take 5 s" 3 --json run
 swap ext-thinpool_tdata "$data_table"
-end "writes take 2 s"
+check "writes take 5 s: the container was let go" grep -q 'it was resumed' $work/stderr
+end "writes take 5 s"
 
 # -- the container goes away under the run --------------------------------------------------------------------
 slow_config
