@@ -86,7 +86,9 @@ static int begin_image(const char *to, struct file_part *p, struct err *e)
 	AUTO_CLOSE int dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
 		return err_sys(e, ERR_DEST, -errno, "%s", folder);
-	return file_part_begin(dirfd, slash ? slash + 1 : copy, p, e);
+	char tag[17];
+	int r = file_tag(tag, e);
+	return r < 0 ? r : file_part_begin(dirfd, slash ? slash + 1 : copy, tag, p, e);
 }
 
 static int export_to(
@@ -106,8 +108,10 @@ static int export_to(
 		r = thinview_copy(view, part.fd, s->size, say_lost, &losses, &sum, e);
 	if (r == 0) {
 		part.written = sum.size;
-		r = file_part_publish(&part, e);
+		r = file_part_sync(&part, e);
 	}
+	if (r == 0)
+		r = file_part_publish(&part, e);
 	(void)file_part_drop(&part, r < 0 ? &ignored : e);
 	thinview_close(view);
 	thinmeta_close(meta);
