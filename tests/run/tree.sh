@@ -83,7 +83,7 @@ sleep 1.1
 code 3 as 65533 "$thinark" -c "$dir/c.yaml" -n run
 if [ "$(id -u)" -eq 0 ]; then
 	code 3 as 65534 "$thinark" -c "$dir/c.yaml" run good
-	check grep -q "two: 'file': open: error 13" "$dir/log"
+	check grep -q "two: 'file': open: Permission denied" "$dir/log"
 	sleep 1.1
 	code 0 as 0 "$thinark" -c "$dir/c.yaml" run good
 fi
