@@ -337,9 +337,8 @@ static void test_dest(void **state)
 	struct tree *t = *state;
 	struct cfg_dest cfg = {.name = (char *)"d", .type = (char *)"directory", .path = t->root};
 	static const char *const names[] = {".x.part-0123456789abcdeg", ".x.part-0123",
-		"x.part-"
-		"0123456789abcdef",
-		".part", "x.json", "y.tar.zst", ".z.json", "\n.json", ".-", "-"};
+		"x.part-0123456789abcdef", ".part", "x.json", "y.tar.zst", ".z.json", "\n.json",
+		".-", "-"};
 	struct dest_list list;
 	struct dest_writer *w = NULL;
 
