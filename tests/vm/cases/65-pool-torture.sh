@@ -191,6 +191,9 @@ docker exec -d web sh -c 'dd if=/dev/urandom of=/data/dirty bs=1M count=4; sync'
 sleep 1
 thinark_exits "writes take 5 s" 3 --json run
 swap ext-thinpool_tdata "$data_table"
+held=$(jq -r 'select(.type == "item") | .window_ms' $work/stdout)
+echo "# writes take 5 s: $held ms, which the kernel does not interrupt"
+echo '{}' >$work/stdout
 check "writes take 5 s: the container was let go" grep -q 'it was resumed' $work/stderr
 end "writes take 5 s"
 
@@ -253,7 +256,11 @@ thinark recover
 is "after the check: recover" $code 0
 is "after the check: no thin device of ours" "$(thin_ids | awk '$2 > 8388608' | wc -l)" 0
 is "after the check: the ledger is empty" "$(ledger)" ''
-thinark_exits "after the check" 0 --json run
+# Only the daemon's command line named the pool, and there is no daemon now.
+thinark_exits "after the check, without dockerd" 3 run
+check "after the check: the message names the key" grep -q "key 'pool'" $work/stderr
+sed -i 's|^    root: .*|&\n    pool: ext-thinpool|' $work/thinark.yaml
+thinark_exits "after the check, with the store's key 'pool'" 0 --json run
 
 at_least "pool cases" $cases 10
 echo "# pool cases: $cases; longest window: $longest ms"
