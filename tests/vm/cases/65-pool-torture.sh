@@ -233,13 +233,22 @@ end "our device is held open"
 sample_config
 begin
 swap ext-thinpool_tmeta "0 8192 flakey $meta_loop 0 0 3600 1 error_writes"
+# Whether the pool fails before the snapshot or at it is chance; then it cannot even be deleted, and the
+# ledger says so.
+refused_or_named() {
+	case $code in
+	20) ok "$1: refused" ;;
+	21) check "$1: what is left is in the ledger" test -n "$(ledger)" ;;
+	*) not_ok "$1: exit code" "got '$code', expected 20 or 21" ;;
+	esac
+}
 thinark --json run
-window=$code
-is "metadata cannot be written: exit code" "$window" 20
+refused_or_named "metadata cannot be written"
 check "metadata cannot be written: the message says so" grep -q -e read-only -e needs_check $work/stderr
 is "metadata cannot be written: nothing is suspended" \
 	"$(dmsetup info -c --noheadings -o name,suspended | grep -c Suspended)" 0
-thinark_exits "a pool that needs a check" 20 --json run
+thinark --json run
+refused_or_named "a pool that needs a check"
 check "a pool that needs a check: the message says so" grep -q -e needs_check -e read-only $work/stderr
 stop_docker || true
 for device in $(dmsetup ls --target thin | awk '{ print $1 }'); do
