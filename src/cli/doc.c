@@ -125,7 +125,8 @@ static void doc_man(struct strbuf *b)
 	strbuf_puts(b,
 		".SH EXIT STATUS\n"
 		"0 all good; 1 fatal; 2 usage or configuration; 3 finished, but some container or "
-		"file\nis incomplete; 10 nothing matched; 11 another run is active; 20 the pool "
+		"file\nis incomplete; 10 nothing matched; 11 another run uses the pool or "
+		"the\ndestination; 20 the pool "
 		"guard refused;\n21 leftovers remain, named in the ledger; 22 an archive is "
 		"damaged;\n130 interrupted.\n"
 		"Treat unknown codes as failures.\n"

@@ -125,9 +125,9 @@ int file_part_begin(
 }
 
 /*
- * Writing begins at once and the page before last is waited for and forgotten: an archive neither
- * piles up dirty pages nor pushes the containers' pages out.  An error seen here is not seen
- * again by fsync.
+ * Writing begins at once and all but the last window is waited for and forgotten: an archive
+ * neither piles up dirty pages nor pushes the containers' pages out.  An error seen here is not
+ * seen again by fsync.
  */
 static int drain(struct file_part *p, uint64_t before)
 {

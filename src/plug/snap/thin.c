@@ -300,8 +300,10 @@ int snap_prepare(const struct pool *pool, const struct container *c, const char 
 	if (r == 0)
 		r = pool_guard(pool, e);
 	/* One that is missing must not spoil the window of a whole group. */
-	if (r == 0 && n == 0)
-		r = pool_has_id(pool, c->thin_id, e) == 0 ? no_origin(s, e) : 0;
+	if (r == 0 && n == 0) {
+		r = pool_has_id(pool, c->thin_id, e);
+		r = r < 0 ? r : r == 0 ? no_origin(s, e) : 0;
+	}
 	if (r == 0)
 		r = plan_pause(s, c->id, pause_socket, e);
 	if (r == 0)
