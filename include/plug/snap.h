@@ -37,7 +37,6 @@ struct snap {
 	uint64_t pause_start_ns, paused_ns; /* from before the pause to after its end; 0: none */
 	bool was_paused;                    /* during the snapshot, by us or by somebody else */
 	struct pool_status status;          /* of the pool, after the snapshot */
-	int64_t pool_time; /* the pool's time counter T at the snapshot; -1: unknown */
 };
 
 /*
@@ -54,12 +53,13 @@ int snap_prepare(const struct pool *pool, const struct container *c, const char 
  * came from.
  */
 int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, struct err *e);
-/* Checks that the snapshot exists and that nobody wrote to its origin meanwhile. */
+/* Checks that the pool is well and that nobody wrote to its origin meanwhile. */
 int snap_confirm(struct snap *s, struct err *e);
 /* Activates under our own name (again, if it is active in the other mode). */
 int snap_activate(struct snap *s, bool read_only, struct err *e);
 /*
  * Undoes what a ledger entry names on an active pool: resumes its origins and unpauses its
- * container (if that was in this boot), removes the device, deletes the id.  Idempotent.
+ * container (if that was in this boot), removes the device, deletes the id if the metadata says
+ * that it is the entry's.  Idempotent.
  */
-int snap_drop_entry(const struct ledger_entry *entry, struct err *e);
+int snap_drop_entry(const struct pool *pool, const struct ledger_entry *entry, struct err *e);

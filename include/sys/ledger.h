@@ -2,8 +2,8 @@
 /*
  * The ledger: one fsynced file for each thing that outlives a process, written before it exists and
  * removed when it is gone.  Below /var/lib/thinark/ledger, or $THINARK_STATE_DIR/ledger:
- *   POOL_ID.json         a snapshot: its pool, ids, device, origins that may be suspended, and the
- *                        container that is paused or about to be
+ *   POOL_ID.json         a snapshot: its pool, ids, device, origins that may be suspended, the
+ *                        container that is paused or about to be, what tells it from others
  *   POOL.pool.json       a pool assembled by us
  *   TAG.archive.json     an unfinished archive: its destination, name and temporary files
  *   loopN.loop.json      a loop device that is not yet set to vanish with its last user
@@ -24,6 +24,20 @@
 /* In the order in which they are undone. */
 enum ledger_kind { LEDGER_SNAPSHOT, LEDGER_POOL, LEDGER_LOOP, LEDGER_ARCHIVE, LEDGER_KINDS };
 
+/*
+ * What tells our snapshot from another thin device of its id, and its pool from others when it
+ * comes back under another name.  Times are the pool's counter.
+ */
+struct thin_mark {
+	bool has_before, is_whole; /* which of the following are known */
+	uint32_t before;           /* has_before: the pool's time: the snapshot is younger */
+	uint32_t block_sectors;    /* has_before: of the pool */
+	uint32_t created;          /* is_whole: its creation time */
+	/* is_whole: the pool's transaction when it was made, and the blocks that it mapped then,
+	 * which never become fewer: a new thin device of the same time has none.  Below 2^63. */
+	uint64_t transaction, mapped;
+};
+
 struct ledger_entry {
 	enum ledger_kind kind;
 	char file[320];         /* name in the ledger folder; set by ledger_write and ledger_each */
@@ -33,6 +47,8 @@ struct ledger_entry {
 	uint32_t thin_id, origin_id;
 	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
 	int origin_count;
+	bool is_window_over; /* nothing of ours can be suspended: written without origins */
+	struct thin_mark mark;
 	char pause_socket[ENGINE_SOCKET_CAP], pause_id[ENGINE_ID_CAP]; /* empty: not paused */
 	/* loop: its number, and device and inode of its backing file (its path changes with mounts)
 	 */

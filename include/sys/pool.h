@@ -42,6 +42,9 @@ struct pool {
  * trailing fields may be missing. */
 int pool_status_parse(const char *line, struct pool_status *ret, struct err *e);
 int pool_status(const struct pool *p, struct pool_status *ret, struct err *e);
+/* What a thin-pool's table says: "META DATA BLOCK_SECTORS LOW_WATER ...". */
+bool pool_parse_table(
+	const char *name, const struct dmdev_info *i, const char *params, struct pool *ret);
 /*
  * Finds the active pool: by name, by a thin device of the engine, or by the loop file below it.
  * -ENOENT if none is active.
@@ -63,8 +66,20 @@ int pool_close(struct pool *p, struct err *e);
  * metadata watermark is no limit: on a small device it is a quarter of it.
  */
 int pool_guard(const struct pool *p, struct err *e);
-/* The pool's time counter from its metadata device, -1 if it cannot be read. */
-int64_t pool_time(const struct pool *p);
+/*
+ * What is known of a snapshot before it is made (pool_mark_before) and after (pool_mark_after),
+ * from the committed metadata.  Kind ERR_POOL; of the latter -ENODATA if the id is in none.
+ */
+int pool_mark_before(const struct pool *p, struct thin_mark *ret, struct err *e);
+int pool_mark_after(const struct pool *p, uint32_t id, struct thin_mark *mark, struct err *e);
+/* Is the thin device of this id the marked one?  Without a mark every one is. */
+enum pool_match { POOL_SAME, POOL_OTHER, POOL_ABSENT };
+int pool_match(const struct pool *p, uint32_t id, const struct thin_mark *mark,
+	enum pool_match *ret, struct err *e);
+/* The active pool that holds the marked device (is_whole), under whatever name; -ENOENT: none. */
+int pool_find_marked(uint32_t id, const struct thin_mark *mark, struct pool *ret, struct err *e);
+/* The active pool of this name; -ENOENT if it is none or not active. */
+int pool_named(const char *name, struct pool *ret, struct err *e);
 /* Names of active devices of a thin id; at most max; returns the count or a negative errno. */
 int pool_find_thin(
 	const struct pool *p, uint32_t id, char names[][DM_NAME_MAX], int max, struct err *e);

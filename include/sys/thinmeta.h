@@ -117,6 +117,22 @@ struct thinmeta_run {
 	uint32_t time; /* the pool's time counter when they were mapped */
 };
 
+/* A thin device's details, and the superblock that they belong to. */
+struct thinmeta_live {
+	struct thinmeta_superblock sb;
+	uint64_t mapped_blocks, transaction;      /* of the pool when the device was made */
+	uint32_t creation_time, snapshotted_time; /* the pool's time counter */
+};
+
+/*
+ * What a pool, which may be active, has committed about one thin device.  No lock and no metadata
+ * snapshot is needed: a pool never overwrites what its superblock on disk leads to, so a reading
+ * counts if the superblock is the same after it; else it is repeated, for about a second.
+ * -ENODATA if there is no such device (ret->sb is valid), -EAGAIN if the pool kept changing,
+ * -EUCLEAN if the tree is damaged there; kind ERR_POOL.
+ */
+int thinmeta_live_find(const char *path, uint32_t id, struct thinmeta_live *ret, struct err *e);
+
 struct thinmeta_runs;
 
 /*

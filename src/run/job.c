@@ -159,6 +159,7 @@ static int stage_seal(struct job *j, struct err *e)
 	AUTO_STRBUF file = {0};
 
 	strbuf_printf(&file, "%s.tar.zst", slash ? slash + 1 : j->name);
+	const struct thin_mark *mark = &j->snap.entry.mark;
 	const struct manifest m = {
 		.container = j->container,
 		.job = j->cfg->name,
@@ -171,7 +172,7 @@ static int stage_seal(struct job *j, struct err *e)
 		.pool_transaction = j->snap.status.transaction,
 		.pool_block_bytes = j->pool ? (uint64_t)j->pool->block_sectors * 512 : 0,
 		.mapped_bytes = j->mapped_bytes,
-		.pool_time = j->snap.pool_time,
+		.pool_time = mark->is_whole ? (int64_t)mark->created : -1,
 		.was_active = j->snap.was_active,
 		.window_ms = (double)j->snap.window_ns / 1e6,
 		.freeze = j->snap.freeze,

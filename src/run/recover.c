@@ -74,25 +74,35 @@ static int resume_one(void *arg, struct ledger_entry *x, struct err *e)
 	return 0;
 }
 
-/* Is it a snapshot in a pool that is not active? */
-static bool is_asleep(const struct ledger_entry *x)
+/*
+ * Is its pool active?  It may have come back under another name, which x->pool becomes: Docker's
+ * are made of the number of a disk.
+ */
+static int find_pool(struct ledger_entry *x, struct err *e)
 {
-	struct dmdev_info pool;
-	struct err e;
+	struct pool pool;
+	int r = pool_named(x->pool, &pool, e);
 
-	return x->kind == LEDGER_SNAPSHOT && dmdev_info(x->pool, &pool, &e) == 0 && !pool.exists;
+	if (r != -ENOENT || !x->mark.is_whole)
+		return r;
+	r = pool_find_marked(x->thin_id, &x->mark, &pool, e);
+	if (r == 0) {
+		log_info("'%s': pool '%s' is '%s' now", x->file, x->pool, pool.name);
+		(void)snprintf(x->pool, sizeof(x->pool), "%s", pool.name);
+	}
+	return r;
 }
 
 static int recover_snapshot(const struct ledger_entry *x, struct err *e)
 {
-	struct dmdev_info pool;
-	int r = dmdev_info(x->pool, &pool, e);
+	struct pool pool;
+	int r = pool_named(x->pool, &pool, e);
 
-	if (r == 0 && !pool.exists)
-		r = err_set(e, ERR_LEFTOVER, -ENOENT,
+	if (r == -ENOENT)
+		return err_set(e, ERR_LEFTOVER, r,
 			"pool '%s' is not active: thin %u is deleted when it is", x->pool,
 			x->thin_id);
-	return r < 0 ? r : snap_drop_entry(x, e);
+	return r < 0 ? r : snap_drop_entry(&pool, x, e);
 }
 
 static int recover_pool(const struct ledger_entry *x, struct err *e)
@@ -153,26 +163,35 @@ static int undo_entry(const struct ledger_entry *x, struct err *e)
 	}
 }
 
+/* 1: it is not wanted now; -EWOULDBLOCK: it is a live run's own. */
+static int take_entry(const struct recovery *v, struct ledger_entry *x, int *lock, struct err *e)
+{
+	int r = x->kind == LEDGER_SNAPSHOT ? find_pool(x, e) : 0;
+
+	if (r == -ENOENT && v->is_active_only)
+		return 1;
+	if (v->pool && (x->kind != LEDGER_SNAPSHOT || strcmp(v->pool, x->pool) != 0))
+		return 1;
+	/* What misses the pool says so. */
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (x->kind == LEDGER_ARCHIVE)
+		return lock_archive(x, lock, e);
+	return v->pool ? 0 : lock_pool(x->pool, lock, e);
+}
+
 static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 {
 	struct recovery *v = arg;
 	struct err mine = {0};
 	AUTO_CLOSE int lock = -1;
-	int r = 0;
+	int r = take_entry(v, x, &lock, &mine);
 
 	(void)e;
-	if (v->pool && (x->kind != LEDGER_SNAPSHOT || strcmp(v->pool, x->pool) != 0))
-		return 0;
-	if (v->is_active_only && is_asleep(x))
-		return 0;
-	if (x->kind == LEDGER_ARCHIVE)
-		r = lock_archive(x, &lock, &mine);
-	else if (!v->pool)
-		r = lock_pool(x->pool, &lock, &mine);
-	if (r == -EWOULDBLOCK) {
+	if (r == -EWOULDBLOCK)
 		log_debug("'%s': %s", x->file, mine.text);
-		return 0; /* the live run's own */
-	}
+	if (r == -EWOULDBLOCK || r == 1)
+		return 0;
 	if (r == 0)
 		r = undo_entry(x, &mine);
 	if (r == 0)

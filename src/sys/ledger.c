@@ -169,11 +169,19 @@ static void put_device(struct strbuf *b, const struct ledger_entry *x)
 		b, ",\"thin_id\":%" PRIu32 ",\"origin_id\":%" PRIu32, x->thin_id, x->origin_id);
 	put(b, "device", x->device);
 	strbuf_puts(b, ",\"origins\":[");
-	for (int i = 0; i < x->origin_count; i++) {
+	for (int i = 0; !x->is_window_over && i < x->origin_count; i++) {
 		strbuf_puts(b, i ? "," : "");
 		strbuf_json(b, x->origins[i]);
 	}
 	strbuf_puts(b, "]");
+	if (x->mark.has_before)
+		strbuf_printf(b, ",\"pool_time\":%" PRIu32 ",\"block_sectors\":%" PRIu32,
+			x->mark.before, x->mark.block_sectors);
+	if (x->mark.is_whole)
+		strbuf_printf(b,
+			",\"creation_time\":%" PRIu32 ",\"transaction\":%" PRIu64
+			",\"mapped\":%" PRIu64,
+			x->mark.created, x->mark.transaction, x->mark.mapped);
 	if (x->pause_id[0]) {
 		put(b, "pause_socket", x->pause_socket);
 		put(b, "pause_id", x->pause_id);
@@ -253,6 +261,28 @@ static bool take_number(const json_t *j, const char *key, json_int_t max, uint32
 	return true;
 }
 
+static bool take_large(const json_t *j, const char *key, uint64_t *ret)
+{
+	const json_t *v = json_object_get(j, key);
+
+	*ret = (uint64_t)json_integer_value(v);
+	return json_is_integer(v) && json_integer_value(v) >= 0;
+}
+
+static bool take_mark(const json_t *j, struct thin_mark *m)
+{
+	m->has_before = json_object_get(j, "pool_time");
+	m->is_whole = json_object_get(j, "creation_time");
+	if (m->has_before &&
+		(!take_number(j, "pool_time", UINT32_MAX, &m->before) ||
+			!take_number(j, "block_sectors", UINT32_MAX, &m->block_sectors)))
+		return false;
+	if (!m->is_whole)
+		return true;
+	return m->has_before && take_number(j, "creation_time", UINT32_MAX, &m->created) &&
+	       take_large(j, "transaction", &m->transaction) && take_large(j, "mapped", &m->mapped);
+}
+
 static bool take_device(const json_t *j, struct ledger_entry *x)
 {
 	const json_t *origins = json_object_get(j, "origins");
@@ -261,7 +291,7 @@ static bool take_device(const json_t *j, struct ledger_entry *x)
 		!take(j, "device", x->device, sizeof(x->device)) || strchr(x->device, '/') ||
 		!take_number(j, "thin_id", THINMETA_ID_MAX, &x->thin_id) ||
 		!take_number(j, "origin_id", THINMETA_ID_MAX, &x->origin_id) ||
-		json_array_size(origins) > SNAPPER_ORIGINS)
+		json_array_size(origins) > SNAPPER_ORIGINS || !take_mark(j, &x->mark))
 		return false;
 	for (size_t i = 0; i < json_array_size(origins); i++) {
 		const char *o = json_string_value(json_array_get(origins, i));
@@ -289,12 +319,8 @@ static bool take_archive(const json_t *j, struct ledger_entry *x)
 
 static bool take_loop(const json_t *j, struct ledger_entry *x)
 {
-	const json_t *dev = json_object_get(j, "backing_dev");
-	const json_t *ino = json_object_get(j, "backing_ino");
-
-	x->backing_dev = (uint64_t)json_integer_value(dev);
-	x->backing_ino = (uint64_t)json_integer_value(ino);
-	return json_is_integer(dev) && json_is_integer(ino) &&
+	return take_large(j, "backing_dev", &x->backing_dev) &&
+	       take_large(j, "backing_ino", &x->backing_ino) &&
 	       take(j, "path", x->path, sizeof(x->path)) &&
 	       take(j, "pool", x->pool, sizeof(x->pool)) &&
 	       take_number(j, "loop", 1 << 20, &x->loop);

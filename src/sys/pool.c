@@ -91,8 +91,7 @@ int pool_guard(const struct pool *p, struct err *e)
 	return 0;
 }
 
-/* What a thin-pool's table says: "META DATA BLOCK_SECTORS LOW_WATER ...". */
-static bool parse_pool(
+bool pool_parse_table(
 	const char *name, const struct dmdev_info *i, const char *params, struct pool *ret)
 {
 	unsigned dmaj, dmin;
@@ -132,7 +131,7 @@ static int find_pool(void *arg, const char *name, const struct dmdev_info *i,
 	struct pool p;
 
 	(void)e;
-	if (strcmp(t->type, "thin-pool") != 0 || !parse_pool(name, i, t->params, &p))
+	if (strcmp(t->type, "thin-pool") != 0 || !pool_parse_table(name, i, t->params, &p))
 		return 0;
 	if (f->major) {
 		if (i->major != f->major || i->minor != f->minor)
@@ -230,18 +229,6 @@ int pool_thin_mapped(const char *name, uint64_t *ret_bytes, struct err *e)
 		return err_set(e, ERR_POOL, -EIO, "thin device '%s': status '%s'", name, line);
 	*ret_bytes = sectors * 512;
 	return 0;
-}
-
-int64_t pool_time(const struct pool *p)
-{
-	char node[64];
-	struct thinmeta_superblock s;
-	struct err e;
-
-	if (dmdev_node(p->meta_major, p->meta_minor, node, &e) < 0 ||
-		thinmeta_superblock_read(node, &s, &e) < 0)
-		return -1;
-	return s.time;
 }
 
 static int drop_probe(void *arg, const char *name, struct err *e)

@@ -185,7 +185,7 @@ static int find_root(struct thinmeta *m, uint64_t root, struct err *e)
 		return r;
 	m->sb = main_sb;
 	m->blocks = main_sb.metadata_blocks;
-	if (root == THINMETA_MAIN)
+	if (root == THINMETA_MAIN || root == THINMETA_LIVE)
 		return 0;
 	if (root == THINMETA_HELD)
 		root = main_sb.held_root;

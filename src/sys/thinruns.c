@@ -6,7 +6,6 @@
 #include "scope.h"
 #include "thinbtree.h"
 
-#define DETAILS_SIZE 24u
 #define MAPPING_SIZE 8u
 #define TIME_BITS 24u
 
@@ -29,8 +28,8 @@ int thinmeta_devices_open(struct thinmeta *m, struct thinmeta_devices **ret, str
 
 	if (!d)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "metadata '%s'", m->name);
-	int r = thinbtree_open(
-		m, m->sb.details_root, m->root_block, DETAILS_SIZE, limit, &d->details.tree, e);
+	int r = thinbtree_open(m, m->sb.details_root, m->root_block, THINMETA_DETAILS_SIZE, limit,
+		&d->details.tree, e);
 	if (r == 0)
 		r = thinbtree_open(m, m->sb.mapping_root, m->root_block, MAPPING_SIZE, limit,
 			&d->mappings.tree, e);

@@ -364,22 +364,29 @@ static void check_recovery(void)
 		complain("the next run leaves something");
 }
 
-/* One run with the fault; false: it did not come to pass. */
-static bool trial(enum fault_mode mode, unsigned n, unsigned pass)
+/* The world as the scenario has it, and the fault that is to come. */
+static void reset(enum fault_mode mode, unsigned n, unsigned pass)
 {
-	const unsigned parts_kept = mode >= FAULT_KILL;
-
 	wipe(WORLD_DEST);
 	wipe("/var/lib/thinark");
 	wipe("/run/thinark");
 	(void)rmdir("/var/lib/thinark");
 	(void)rmdir("/run/thinark");
 	world->m = initial;
+	model_commit();
 	world->mode = mode;
 	world->fail_at = n;
 	world->pass = pass;
 	world->fired = 0;
 	world->violation[0] = '\0';
+}
+
+/* One run with the fault; false: it did not come to pass. */
+static bool trial(enum fault_mode mode, unsigned n, unsigned pass)
+{
+	const unsigned parts_kept = mode >= FAULT_KILL;
+
+	reset(mode, n, pass);
 	int status = run(run_batch, true);
 	const unsigned fired = world->fired;
 	total.trials++;
@@ -511,9 +518,82 @@ static void test_stopped(void **state)
 	sweep("stopped engine", true, FAULTS_MIN);
 }
 
+/* A run that is killed while its snapshot is there and known. */
+static struct model_id *leave_snapshot(void)
+{
+	for (unsigned n = 100; n < WORLD_OPS; n++) {
+		reset(FAULT_KILL, n, 0);
+		(void)run(run_batch, true);
+		for (size_t i = 0; i < WORLD_IDS; i++)
+			if (world->m.ids[i].exists && world->m.ids[i].id > 0xFFF000 &&
+				strstr(ledger_text(), "creation_time"))
+				return &world->m.ids[i];
+	}
+	fail_msg("no run left a snapshot");
+	return NULL;
+}
+
+/* The host was started again: the entry's boot is another one, and the pool has another name. */
+static void start_host_again(void)
+{
+	DIR *d = opendir(LEDGER_STATE_DIR "/ledger");
+
+	assert_non_null(d);
+	for (const struct dirent *x; (x = readdir(d));) {
+		char path[512], text[4096];
+
+		(void)snprintf(path, sizeof(path), LEDGER_STATE_DIR "/ledger/%s", x->d_name);
+		(void)snprintf(text, sizeof(text), "%s", text_of(path));
+		char *boot = strstr(text, "\"boot_id\":\"");
+		if (x->d_name[0] == '.' || !boot)
+			continue;
+		boot[11] = boot[11] == 'f' ? 'e' : 'f';
+		fixture_put(path, text, strlen(text));
+	}
+	(void)closedir(d);
+	(void)snprintf(world->m.devs[0].name, sizeof(world->m.devs[0].name), "docker-8:16-1-pool");
+}
+
+static int recover_all(void)
+{
+	world->mode = FAULT_NONE;
+	model_commit();
+	(void)run(run_recover, false);
+	if (world->violation[0])
+		fail_msg("%s", world->violation);
+	return world->code;
+}
+
+/* Nothing is deleted but what the metadata says is the snapshot of the entry. */
+static void test_identity(void **state)
+{
+	(void)state;
+	add_pool();
+	struct model_id *ours = leave_snapshot();
+	ours->created++;
+	assert_int_equal(recover_all(), 0);
+	assert_true(ours->exists);
+	assert_non_null(strstr(text_of(LOG), "is not the snapshot of ours"));
+	assert_string_equal(ledger_text(), "");
+
+	ours = leave_snapshot();
+	start_host_again();
+	assert_int_equal(recover_all(), 0);
+	assert_false(ours->exists);
+	assert_string_equal(ledger_text(), "");
+
+	ours = leave_snapshot();
+	start_host_again();
+	ours->created++;
+	assert_int_equal(recover_all(), 21);
+	assert_true(ours->exists);
+	assert_string_not_equal(ledger_text(), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_active),
 		cmocka_unit_test(test_stopped),
 	};

@@ -68,6 +68,7 @@ struct model_dev {
 struct model_id {
 	bool exists;
 	uint32_t id, root; /* root: the container's device it shows */
+	uint32_t created;  /* the pool's time */
 };
 
 /* What a trial starts from and leaves, shared by all processes. */
@@ -75,6 +76,7 @@ struct model {
 	struct model_dev devs[WORLD_DEVICES];
 	struct model_id ids[WORLD_IDS];
 	unsigned next_minor;
+	uint32_t time; /* the pool's counter */
 	struct {
 		char tree[128];
 		unsigned minor;
@@ -124,6 +126,8 @@ int model_suspend(const char *name, bool suspend);
 struct model_dev *model_find(const char *name);
 struct model_dev *model_add(const char *name, const char *type, const char *params, uint64_t len);
 void model_add_id(uint32_t id, uint32_t root);
+/* Writes the pool's metadata as the model's state has it. */
+void model_commit(void);
 /* What the name of a device's node leads to in the model: a file. */
 const char *model_node(const char *path, char out[128]);
 int model_ioctl(int fd, unsigned long what, void *arg);

@@ -104,7 +104,6 @@ static void make_images(void)
 	memcpy(b + 336, &sectors, 4);
 	const uint32_t sum = ~thinmeta_crc32c(b + 4, sizeof(b) - 4) ^ 160774u;
 	memcpy(b, &sum, 4);
-	fixture_put(WORLD_DIR "/image-0", b, sizeof(b));
 	fixture_put(WORLD_DIR "/superblock", b, sizeof(b));
 }
 

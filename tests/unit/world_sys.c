@@ -176,6 +176,16 @@ WRAP(int, open64, const char *path, int flags, ...)
 	return late_fd(__real_open64(is_armed() ? model_node(path, real) : path, flags, mode));
 }
 
+/* What open becomes with flags that the compiler does not know. */
+WRAP(int, __open64_2, const char *path, int flags)
+{
+	char real[128];
+
+	if (fault(OP_OPEN))
+		return -1;
+	return late_fd(__real___open64_2(is_armed() ? model_node(path, real) : path, flags));
+}
+
 WRAP(int, openat64, int dir, const char *path, int flags, ...)
 {
 	va_list ap;

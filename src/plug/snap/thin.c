@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "log.h"
 #include "scope.h"
 #include "snapper.h"
 #include "view.h"
@@ -20,21 +21,18 @@ static int undo_ledger(void *arg, struct err *e)
 	return ledger_remove(&s->entry, e);
 }
 
-static int delete_id(const char *pool, uint32_t id, struct err *e)
+static int send_delete(const struct pool *pool, uint32_t id, struct err *e)
 {
 	char message[32];
 	struct err mine = {0};
 	int r = -EBUSY;
 
-	if (id > SNAP_ID_TOP || id <= SNAP_ID_TOP - SNAP_ID_BAND)
-		return err_set(e, ERR_LEFTOVER, -EINVAL,
-			"thin %" PRIu32 " is outside our band and is not touched", id);
 	(void)snprintf(message, sizeof(message), "delete %" PRIu32, id);
 	/* Busy while the removal of its device is on the way. */
 	for (int i = 0; i < 50 && r == -EBUSY; i++) {
 		if (i)
 			clock_sleep_ms(100);
-		r = dmdev_message(pool, message, &mine);
+		r = dmdev_message(pool->name, message, &mine);
 	}
 	if (r < 0 && r != -ENODATA) {
 		*e = mine;
@@ -44,11 +42,42 @@ static int delete_id(const char *pool, uint32_t id, struct err *e)
 	return 0;
 }
 
+/*
+ * must_know: not ours unless the metadata says so; else, who made it has just been holding it.  An
+ * id that is not committed belongs to nobody who could lose anything.
+ */
+static int delete_id(
+	const struct pool *pool, const struct ledger_entry *x, bool must_know, struct err *e)
+{
+	enum pool_match match = POOL_SAME;
+	const uint32_t id = x->thin_id;
+	struct err mine = {0};
+
+	if (id > SNAP_ID_TOP || id <= SNAP_ID_TOP - SNAP_ID_BAND)
+		return err_set(e, ERR_LEFTOVER, -EINVAL,
+			"thin %" PRIu32 " is outside our band and is not touched", id);
+	int r = pool_match(pool, id, &x->mark, &match, &mine);
+	if (r < 0 && must_know) {
+		*e = mine;
+		e->kind = ERR_LEFTOVER;
+		return r;
+	}
+	if (r < 0)
+		log_debug("%s", mine.text);
+	if (match == POOL_OTHER) {
+		log_warning("thin %" PRIu32 " of pool '%s' is not the snapshot of ours that had "
+			    "this id: it is not touched",
+			id, pool->name);
+		return 0;
+	}
+	return send_delete(pool, id, e);
+}
+
 static int undo_id(void *arg, struct err *e)
 {
 	const struct snap *s = arg;
 
-	return delete_id(s->pool->name, s->entry.thin_id, e);
+	return delete_id(s->pool, &s->entry, false, e);
 }
 
 /* Only after a window that may have left them suspended: else it would be someone else's work. */
@@ -74,7 +103,7 @@ static int undo_device(void *arg, struct err *e)
 	return r;
 }
 
-int snap_drop_entry(const struct ledger_entry *x, struct err *e)
+int snap_drop_entry(const struct pool *pool, const struct ledger_entry *x, struct err *e)
 {
 	/* Only what we were suspending in this boot, and no process of ours is alive: we hold the
 	 * lock. */
@@ -89,9 +118,10 @@ int snap_drop_entry(const struct ledger_entry *x, struct err *e)
 			     ? engine_unpause(x->pause_socket, x->pause_id, ENGINE_MS, e)
 			     : 0;
 	struct err mine = {0};
-	int r = dmdev_remove(x->device, &mine);
+	/* Devices do not outlive a boot: one of this name is another run's, in another pool. */
+	int r = x->is_this_boot ? dmdev_remove(x->device, &mine) : 0;
 	if (r == 0)
-		r = delete_id(x->pool, x->thin_id, &mine);
+		r = delete_id(pool, x, true, &mine);
 	if (r < 0)
 		*e = mine;
 	return r < 0 ? r : paused;
@@ -171,7 +201,27 @@ static int pick_id(struct snap *s, uint32_t *next_id, struct err *e)
 		SNAP_ID_BAND);
 }
 
-/* Success of create_snap is no proof: its commit may have failed. */
+/* Success of create_snap is no proof: its commit may have failed.  On disk it is one. */
+static int learn(struct snap *s, struct err *e)
+{
+	struct err mine = {0};
+	int r = pool_mark_after(s->pool, s->entry.thin_id, &s->entry.mark, &mine);
+
+	if (r < 0 && r != -ENODATA) {
+		log_warning("%s: the snapshot is known by its id only", mine.text);
+		r = pool_has_id(s->pool, s->entry.thin_id, e);
+		if (r < 0)
+			return r;
+		r = r ? 0 : -ENODATA;
+	}
+	if (r == -ENODATA)
+		return err_set(
+			e, ERR_POOL, -ENODATA, "the snapshot does not exist after create_snap");
+	/* Who suspends the origin from now on is somebody else. */
+	s->entry.is_window_over = true;
+	return ledger_write(&s->entry, e);
+}
+
 static int verify(struct snap *s, struct err *e)
 {
 	int r = pool_status(s->pool, &s->status, e);
@@ -179,13 +229,7 @@ static int verify(struct snap *s, struct err *e)
 	if (r == 0 && (s->status.mode != POOL_RW || s->status.needs_check))
 		r = err_set(e, ERR_POOL, -EROFS,
 			"the pool went read-only while the snapshot was taken");
-	if (r == 0)
-		r = pool_has_id(s->pool, s->entry.thin_id, e);
-	if (r == 0)
-		return err_set(
-			e, ERR_POOL, -ENODATA, "the snapshot does not exist after create_snap");
-	s->pool_time = pool_time(s->pool);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 static int no_origin(const struct snap *s, struct err *e)
@@ -286,6 +330,15 @@ static int unpause_all(
 	return r;
 }
 
+/* Metadata of a version that we do not read is no reason to archive nothing. */
+static void learn_before(struct snap *s)
+{
+	struct err mine = {0};
+
+	if (pool_mark_before(s->pool, &s->entry.mark, &mine) < 0)
+		log_warning("%s: the snapshot will be known by its id only", mine.text);
+}
+
 int snap_prepare(const struct pool *pool, const struct container *c, const char *pause_socket,
 	uint32_t *next_id, struct undo *u, struct snap *s, struct err *e)
 {
@@ -305,6 +358,8 @@ int snap_prepare(const struct pool *pool, const struct container *c, const char 
 		r = r < 0 ? r : r == 0 ? no_origin(s, e) : 0;
 	}
 	if (r == 0)
+		learn_before(s);
+	if (r == 0)
 		r = plan_pause(s, c->id, pause_socket, e);
 	if (r == 0)
 		r = pick_id(s, next_id, e);
@@ -320,6 +375,19 @@ int snap_prepare(const struct pool *pool, const struct container *c, const char 
 	if (r < 0)
 		return r;
 	undo_arm(u, "delete of the snapshot", undo_id, s);
+	return 0;
+}
+
+static int learn_all(struct snap *const *snaps, size_t count, size_t *ret_failed, struct err *e)
+{
+	for (size_t n = 0; n < count; n++) {
+		int r = learn(snaps[n], e);
+
+		if (r < 0) {
+			*ret_failed = n;
+			return r;
+		}
+	}
 	return 0;
 }
 
@@ -350,6 +418,8 @@ int snap_shoot(struct snap *const *snaps, size_t count, size_t *ret_failed, stru
 	}
 	const int shot = r;
 	r = unpause_all(snaps, count, r, ret_failed, e);
+	if (r == 0)
+		r = learn_all(snaps, count, ret_failed, e);
 	for (size_t n = 0; n < count; n++) {
 		struct snap *s = snaps[n];
 

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Details of one device in the metadata of an active pool; see thinmeta.h. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "clock.h"
+#include "scope.h"
+#include "thinbtree.h"
+
+#define TRIES 50u
+#define PAUSE_MS 20u
+
+static int damaged(const struct thinmeta *m, const struct thinmeta_damage *d, struct err *e)
+{
+	char text[300];
+
+	(void)thinmeta_damage_text(m, d, text, sizeof(text));
+	return err_set(e, ERR_POOL, -EUCLEAN, "metadata %s", text);
+}
+
+static int find(struct thinmeta *m, uint32_t id, struct thinmeta_live *ret, struct err *e)
+{
+	struct thinbtree *t = NULL;
+	struct thinbtree_item item;
+	int r = thinbtree_open(m, m->sb.details_root, 0, THINMETA_DETAILS_SIZE,
+		(uint64_t)THINMETA_ID_MAX + 1, &t, e);
+
+	if (r < 0)
+		return r;
+	thinbtree_seek(t, id);
+	const bool more = thinbtree_next(t, &item);
+	if (more && !item.value && item.damage.begin <= id) {
+		r = damaged(m, &item.damage, e);
+	} else if (!more || !item.value || item.key != id) {
+		r = err_set(e, ERR_POOL, -ENODATA,
+			"metadata '%s': there is no thin device %" PRIu32, m->name, id);
+	} else {
+		ret->mapped_blocks = thinbtree_le64(item.value);
+		ret->transaction = thinbtree_le64(item.value + 8);
+		ret->creation_time = thinbtree_le32(item.value + 16);
+		ret->snapshotted_time = thinbtree_le32(item.value + 20);
+	}
+	thinbtree_close(t);
+	return r;
+}
+
+/* Of what a commit of the pool changes, the roots are always among it. */
+static bool is_same(const struct thinmeta_superblock *a, const struct thinmeta_superblock *b)
+{
+	return a->details_root == b->details_root && a->mapping_root == b->mapping_root &&
+	       a->time == b->time && a->transaction == b->transaction;
+}
+
+/* -EAGAIN: the pool committed meanwhile. */
+static int find_once(const char *path, uint32_t id, struct thinmeta_live *ret, struct err *e)
+{
+	struct thinmeta_superblock after;
+	struct thinmeta *m = NULL;
+	int r = thinmeta_open(path, THINMETA_LIVE, &m, e);
+
+	if (r < 0)
+		return r;
+	ret->sb = m->sb;
+	r = find(m, id, ret, e);
+	thinmeta_close(m);
+	struct err mine = {0};
+	int again = thinmeta_superblock_read(path, &after, &mine);
+	if (again < 0) {
+		*e = mine;
+		return again;
+	}
+	return is_same(&ret->sb, &after) ? r : -EAGAIN;
+}
+
+int thinmeta_live_find(const char *path, uint32_t id, struct thinmeta_live *ret, struct err *e)
+{
+	struct err mine = {0};
+	int r = -EAGAIN;
+
+	for (unsigned i = 0; i < TRIES; i++) {
+		if (i)
+			clock_sleep_ms(PAUSE_MS);
+		*ret = (struct thinmeta_live){0};
+		r = find_once(path, id, ret, &mine);
+		/* A superblock that is just being written may have the wrong checksum. */
+		if (r != -EAGAIN && r != -EBADMSG)
+			break;
+	}
+	if (r == -EAGAIN)
+		return err_set(e, ERR_POOL, r, "metadata '%s' keeps changing", path);
+	if (r < 0 && e)
+		*e = mine;
+	return r;
+}
