@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,22 @@ static void test_exists(void **state)
 	assert_int_equal(ops->abort(x, &e), 0);
 	assert_int_equal(ops->abort(y, &e), 0);
 	assert_int_equal(sh("test $(cat b.json) = 1 && test $(ls -A | wc -l) = 4"), 0);
+}
+
+/* Whoever takes a final name between our look at it and our rename keeps it. */
+static void test_rename(void **state)
+{
+	AUTO_CLOSE int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(
+		sh("echo old >taken; echo new >part; ln -s nowhere link; mkdir folder"), 0);
+	assert_int_equal(file_rename_new(at, "part", "taken"), -EEXIST);
+	assert_int_equal(file_rename_new(at, "part", "link"), -EEXIST);
+	assert_int_equal(file_rename_new(at, "part", "folder"), -EEXIST);
+	assert_int_equal(sh("test $(cat taken) = old && test $(cat part) = new"), 0);
+	assert_int_equal(file_rename_new(at, "part", "free"), 0);
+	assert_int_equal(sh("test $(cat free) = new && test ! -e part"), 0);
 }
 
 static void test_manifest_fails(void **state)
@@ -312,8 +329,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {CASE(test_seal), CASE(test_abort), CASE(test_exists),
-		CASE(test_manifest_fails), CASE(test_hostile), CASE(test_sweep), CASE(test_settle),
-		CASE(test_ledger), CASE(test_check)};
+		CASE(test_rename), CASE(test_manifest_fails), CASE(test_hostile), CASE(test_sweep),
+		CASE(test_settle), CASE(test_ledger), CASE(test_check)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

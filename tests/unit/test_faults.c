@@ -31,28 +31,13 @@
 #include "world.h"
 #include "world_fixture.h"
 
-#define LOG WORLD_DIR "/stderr"
 #define FAULTS_MIN 500
 
-static struct model initial;         /* of the scenario at hand */
 static char baseline[2][DIGEST_HEX]; /* of the archives of a and b */
 static struct {
 	unsigned faults, failures, trials, recovered, left_but_clean;
 	unsigned by_op[OP_COUNT], by_code[256];
 } total;
-
-/* Reads a whole file; "" if there is none. */
-static const char *text_of(const char *path)
-{
-	static char text[1 << 16];
-	FILE *f = fopen(path, "r");
-	size_t len = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
-
-	text[len] = '\0';
-	if (f)
-		(void)fclose(f);
-	return text;
-}
 
 static const char *const mode_name[] = {
 	"none", "once", "kind", "late", "kill", "kill parent", "kill both"};
@@ -70,87 +55,16 @@ static void complain(const char *fmt, ...)
 		world->in_batch ? ", batch" : "");
 	(void)vprintf(fmt, ap);
 	va_end(ap);
-	(void)printf(" [exit code %d]\n%s\n", world->code, text_of(LOG));
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	return at->level ? remove(path) : 0;
-}
-
-static void wipe(const char *path)
-{
-	assert_true(fixture_is_apart);
-	(void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static int count_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		(void)closedir(d);
-	return n;
-}
-
-static void main_process(int (*what)(const struct run_options *), bool armed)
-{
-	const struct run_options o = {.cfg = &fixture_cfg};
-
-	if (!freopen(LOG, "w", stderr) || !freopen("/dev/null", "w", stdout))
-		_exit(1);
-	(void)alarm(30);
-	world->main_pid = getpid();
-	world->fds_before = count_open();
-	if (!armed)
-		world->mode = FAULT_NONE;
-	world->armed = true;
-	world->code = what(&o);
-	world->armed = false;
-	world->fds_after = count_open();
-	world->was_mounted = world->m.view_count > 0;
-	world->ended = true;
-	exit(0);
-}
-
-/* Runs it in a process of its own and waits for all that it leaves behind. */
-static int run(int (*what)(const struct run_options *), bool armed)
-{
-	const enum fault_mode mode = world->mode;
-	int status = 0, other;
-
-	world->ended = false;
-	world->code = -1;
-	world->lists = 0;
-	world->late = false;
-	world->ops = 0;
-	(void)fflush(NULL);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		main_process(what, armed);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	while (waitpid(-1, &other, 0) > 0)
-		continue;
-	world->armed = false;
-	world->mode = mode;
-	while (world->m.view_count) /* its namespace is gone */
-		model_unmount();
-	return status;
+	(void)printf(" [exit code %d]\n%s\n", world->code, fixture_text(FIXTURE_LOG));
 }
 
 static struct {
-	int parts, orphans;
+	int parts, orphans, lone;
 } found;
 
 static int look_at_file(const char *path, const struct stat *st, int type, struct FTW *at)
 {
-	const char *end = strstr(path, ".tar.zst");
+	const char *end = strstr(path, ".tar.zst"), *json = strstr(path, ".json");
 	char manifest[512];
 
 	(void)st;
@@ -161,13 +75,17 @@ static int look_at_file(const char *path, const struct stat *st, int type, struc
 	} else if (end) {
 		(void)snprintf(manifest, sizeof(manifest), "%.*s.json", (int)(end - path), path);
 		found.orphans += access(manifest, F_OK) < 0;
+	} else if (json && strncmp(path, WORLD_DEST, strlen(WORLD_DEST)) == 0) {
+		(void)snprintf(
+			manifest, sizeof(manifest), "%.*s.tar.zst", (int)(json - path), path);
+		found.lone += access(manifest, F_OK) < 0;
 	}
 	return 0;
 }
 
 static void look_at_files(void)
 {
-	found.parts = found.orphans = 0;
+	found.parts = found.orphans = found.lone = 0;
 	(void)nftw(WORLD_DEST, look_at_file, 16, FTW_PHYS);
 	(void)nftw(LEDGER_STATE_DIR, look_at_file, 16, FTW_PHYS);
 }
@@ -225,34 +143,16 @@ static int count_good(void)
 static bool is_initial_dev(const char *name)
 {
 	for (size_t i = 0; i < WORLD_DEVICES; i++)
-		if (initial.devs[i].exists && strcmp(initial.devs[i].name, name) == 0)
+		if (fixture_initial.devs[i].exists &&
+			strcmp(fixture_initial.devs[i].name, name) == 0)
 			return true;
 	return false;
-}
-
-/* All of the ledger in one text. */
-static const char *ledger_text(void)
-{
-	static char all[8192];
-	DIR *d = opendir(LEDGER_STATE_DIR "/ledger");
-
-	all[0] = '\0';
-	for (const struct dirent *x; d && (x = readdir(d));) {
-		char path[512];
-
-		(void)snprintf(path, sizeof(path), LEDGER_STATE_DIR "/ledger/%s", x->d_name);
-		if (x->d_name[0] != '.')
-			(void)strncat(all, text_of(path), sizeof(all) - strlen(all) - 1);
-	}
-	if (d)
-		(void)closedir(d);
-	return all;
 }
 
 /* Counts what is there and was not; complains unless the ledger names it. */
 static int count_left(bool must_be_named)
 {
-	const char *ledger = ledger_text();
+	const char *ledger = fixture_ledger();
 	int left = 0;
 
 	for (size_t i = 0; i < WORLD_DEVICES; i++) {
@@ -290,7 +190,7 @@ static int count_suspended(void)
 static void check_code(int good)
 {
 	const int code = world->code;
-	const char *log = text_of(LOG);
+	const char *log = fixture_text(FIXTURE_LOG);
 	char number[32];
 
 	if (code != 0 && code != 1 && code != 3 && code != 20 && code != 21)
@@ -320,7 +220,7 @@ static void check_end(int status)
 	}
 	const int good = count_good();
 	const int left = count_left(true);
-	const bool ledger = *ledger_text() != '\0';
+	const bool ledger = *fixture_ledger() != '\0';
 
 	total.by_code[world->code & 255]++;
 	if (world->fds_after != world->fds_before)
@@ -344,8 +244,8 @@ static void check_end(int status)
 /* Without faults everything is cleared up, and the next run succeeds. */
 static void check_recovery(void)
 {
-	const bool has_pool = model_find(initial.devs[0].name) != NULL;
-	int status = run(run_recover, false);
+	const bool has_pool = model_find(fixture_initial.devs[0].name) != NULL;
+	int status = fixture_run(run_recover, false);
 
 	total.recovered++;
 	if (status || (has_pool && world->code != 0))
@@ -354,31 +254,14 @@ static void check_recovery(void)
 		complain("suspended after recover");
 	if (has_pool && count_left(false))
 		complain("%d left after recover", count_left(false));
-	wipe(WORLD_DEST "/a");
-	wipe(WORLD_DEST "/b");
-	status = run(run_batch, false);
+	fixture_wipe(WORLD_DEST "/a");
+	fixture_wipe(WORLD_DEST "/b");
+	status = fixture_run(run_batch, false);
 	look_at_files();
 	if (status || world->code != 0 || count_good() != 2)
 		complain("the next run: status %#x", status);
-	if (count_left(false) || *ledger_text() || count_suspended() || found.parts)
+	if (count_left(false) || *fixture_ledger() || count_suspended() || found.parts)
 		complain("the next run leaves something");
-}
-
-/* The world as the scenario has it, and the fault that is to come. */
-static void reset(enum fault_mode mode, unsigned n, unsigned pass)
-{
-	wipe(WORLD_DEST);
-	wipe("/var/lib/thinark");
-	wipe("/run/thinark");
-	(void)rmdir("/var/lib/thinark");
-	(void)rmdir("/run/thinark");
-	world->m = initial;
-	model_commit();
-	world->mode = mode;
-	world->fail_at = n;
-	world->pass = pass;
-	world->fired = 0;
-	world->violation[0] = '\0';
 }
 
 /* One run with the fault; false: it did not come to pass. */
@@ -386,11 +269,13 @@ static bool trial(enum fault_mode mode, unsigned n, unsigned pass)
 {
 	const unsigned parts_kept = mode >= FAULT_KILL;
 
-	reset(mode, n, pass);
-	int status = run(run_batch, true);
+	fixture_reset(mode, n, pass);
+	int status = fixture_run(run_batch, true);
 	const unsigned fired = world->fired;
 	total.trials++;
 	look_at_files();
+	if (found.lone)
+		complain("%d manifests without archive", found.lone);
 	if (!parts_kept || world->in_child)
 		if (!(parts_kept && mode != FAULT_KILL))
 			check_end(status);
@@ -402,30 +287,10 @@ static bool trial(enum fault_mode mode, unsigned n, unsigned pass)
 		total.faults++;
 		total.by_op[world->kind]++;
 	}
-	if (count_left(false) || *ledger_text() || found.parts || world->code == 21 ||
+	if (count_left(false) || *fixture_ledger() || found.parts || world->code == 21 ||
 		count_suspended() || n % 16 == 0)
 		check_recovery();
 	return fired > 0;
-}
-
-static void add_pool(void)
-{
-	char name[160];
-	struct container_list list = {0};
-	AUTO_STRBUF notes = {0};
-	struct err e;
-
-	memset(&world->m, 0, sizeof(world->m));
-	assert_int_equal(store_docker.list(&fixture_cfg.stores[0], &list, &notes, &e), 0);
-	assert_int_equal(list.count, 2);
-	(void)snprintf(name, sizeof(name), "%s", list.items[0].pool.dm_name);
-	(void)model_add(name, "thin-pool", "253:40 253:41 128 1024 1 skip_block_zeroing", 1 << 21);
-	/* a runs, b does not */
-	(void)model_add(list.items[0].pool.device_name, "thin", "253:0 4", 1 << 21);
-	model_add_id(4, 4);
-	model_add_id(5, 5);
-	initial = world->m;
-	container_list_done(&list);
 }
 
 /* The engine is stopped: no device is active, the pool is assembled from its files. */
@@ -434,10 +299,10 @@ static void stop_engine(void)
 	memset(&world->m, 0, sizeof(world->m));
 	model_add_id(4, 4);
 	model_add_id(5, 5);
-	initial = world->m;
+	fixture_initial = world->m;
 	fixture_put_text("", WORLD_ROOT "/devicemapper/devicemapper/data");
 	fixture_put(WORLD_ROOT "/devicemapper/devicemapper/metadata",
-		text_of(WORLD_DIR "/superblock"), THINMETA_BLOCK);
+		fixture_text(WORLD_DIR "/superblock"), THINMETA_BLOCK);
 	assert_int_equal(truncate(WORLD_ROOT "/devicemapper/devicemapper/metadata", 16 * 4096), 0);
 	assert_int_equal(truncate(WORLD_ROOT "/devicemapper/devicemapper/data", 4096 * 65536L), 0);
 }
@@ -448,7 +313,7 @@ static unsigned measure(unsigned char kinds[WORLD_OPS], bool child[WORLD_OPS])
 	memset(baseline, 0, sizeof(baseline));
 	assert_false(trial(FAULT_NONE, 0, 0));
 	if (world->code != 0)
-		fail_msg("a run without faults: %d\n%s", world->code, text_of(LOG));
+		fail_msg("a run without faults: %d\n%s", world->code, fixture_text(FIXTURE_LOG));
 	const unsigned ops = world->ops;
 
 	assert_in_range(ops, 100, WORLD_OPS - 1);
@@ -507,7 +372,7 @@ static void sweep(const char *scenario, bool brief, unsigned floor)
 static void test_active(void **state)
 {
 	(void)state;
-	add_pool();
+	fixture_pool();
 	sweep("active pool", false, FAULTS_MIN);
 }
 
@@ -518,82 +383,9 @@ static void test_stopped(void **state)
 	sweep("stopped engine", true, FAULTS_MIN);
 }
 
-/* A run that is killed while its snapshot is there and known. */
-static struct model_id *leave_snapshot(void)
-{
-	for (unsigned n = 100; n < WORLD_OPS; n++) {
-		reset(FAULT_KILL, n, 0);
-		(void)run(run_batch, true);
-		for (size_t i = 0; i < WORLD_IDS; i++)
-			if (world->m.ids[i].exists && world->m.ids[i].id > 0xFFF000 &&
-				strstr(ledger_text(), "creation_time"))
-				return &world->m.ids[i];
-	}
-	fail_msg("no run left a snapshot");
-	return NULL;
-}
-
-/* The host was started again: the entry's boot is another one, and the pool has another name. */
-static void start_host_again(void)
-{
-	DIR *d = opendir(LEDGER_STATE_DIR "/ledger");
-
-	assert_non_null(d);
-	for (const struct dirent *x; (x = readdir(d));) {
-		char path[512], text[4096];
-
-		(void)snprintf(path, sizeof(path), LEDGER_STATE_DIR "/ledger/%s", x->d_name);
-		(void)snprintf(text, sizeof(text), "%s", text_of(path));
-		char *boot = strstr(text, "\"boot_id\":\"");
-		if (x->d_name[0] == '.' || !boot)
-			continue;
-		boot[11] = boot[11] == 'f' ? 'e' : 'f';
-		fixture_put(path, text, strlen(text));
-	}
-	(void)closedir(d);
-	(void)snprintf(world->m.devs[0].name, sizeof(world->m.devs[0].name), "docker-8:16-1-pool");
-}
-
-static int recover_all(void)
-{
-	world->mode = FAULT_NONE;
-	model_commit();
-	(void)run(run_recover, false);
-	if (world->violation[0])
-		fail_msg("%s", world->violation);
-	return world->code;
-}
-
-/* Nothing is deleted but what the metadata says is the snapshot of the entry. */
-static void test_identity(void **state)
-{
-	(void)state;
-	add_pool();
-	struct model_id *ours = leave_snapshot();
-	ours->created++;
-	assert_int_equal(recover_all(), 0);
-	assert_true(ours->exists);
-	assert_non_null(strstr(text_of(LOG), "is not the snapshot of ours"));
-	assert_string_equal(ledger_text(), "");
-
-	ours = leave_snapshot();
-	start_host_again();
-	assert_int_equal(recover_all(), 0);
-	assert_false(ours->exists);
-	assert_string_equal(ledger_text(), "");
-
-	ours = leave_snapshot();
-	start_host_again();
-	ours->created++;
-	assert_int_equal(recover_all(), 21);
-	assert_true(ours->exists);
-	assert_string_not_equal(ledger_text(), "");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_active),
 		cmocka_unit_test(test_stopped),
 	};

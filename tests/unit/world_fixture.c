@@ -14,14 +14,23 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <dirent.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "ledger.h"
+#include "run.h"
 #include "scope.h"
+#include "store.h"
 #include "thinmeta.h"
 #include "world.h"
 
 struct cfg fixture_cfg;
 bool fixture_is_apart;
+struct model fixture_initial;
 
 void fixture_put(const char *path, const void *data, size_t len)
 {
@@ -172,4 +181,144 @@ int fixture_setup(void **state)
 	make_images();
 	assert_int_equal(mkdir(WORLD_DEST, 0700), 0);
 	return cfg_load(yaml, sizeof(yaml) - 1, "yaml", &fixture_cfg, &mistakes, &e);
+}
+
+/* Reads a whole file; "" if there is none. */
+const char *fixture_text(const char *path)
+{
+	static char text[1 << 16];
+	FILE *f = fopen(path, "r");
+	size_t len = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+	text[len] = '\0';
+	if (f)
+		(void)fclose(f);
+	return text;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	return at->level ? remove(path) : 0;
+}
+
+void fixture_wipe(const char *path)
+{
+	assert_true(fixture_is_apart);
+	(void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int count_open(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		(void)closedir(d);
+	return n;
+}
+
+static void main_process(int (*what)(const struct run_options *), bool armed)
+{
+	const struct run_options o = {.cfg = &fixture_cfg};
+
+	if (!freopen(FIXTURE_LOG, "w", stderr) || !freopen("/dev/null", "w", stdout))
+		_exit(1);
+	(void)alarm(30);
+	world->main_pid = getpid();
+	world->fds_before = count_open();
+	if (!armed)
+		world->mode = FAULT_NONE;
+	world->armed = true;
+	world->code = what(&o);
+	world->armed = false;
+	world->fds_after = count_open();
+	world->was_mounted = world->m.view_count > 0;
+	world->ended = true;
+	exit(0);
+}
+
+/* Runs it in a process of its own and waits for all that it leaves behind. */
+int fixture_run(int (*what)(const struct run_options *), bool armed)
+{
+	const enum fault_mode mode = world->mode;
+	int status = 0, other;
+
+	world->ended = false;
+	world->code = -1;
+	world->lists = 0;
+	world->late = false;
+	world->ops = 0;
+	(void)fflush(NULL);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		main_process(what, armed);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	while (waitpid(-1, &other, 0) > 0)
+		continue;
+	world->armed = false;
+	world->mode = mode;
+	while (world->m.view_count) /* its namespace is gone */
+		model_unmount();
+	return status;
+}
+
+/* All of the ledger in one text. */
+const char *fixture_ledger(void)
+{
+	static char all[8192];
+	DIR *d = opendir(LEDGER_STATE_DIR "/ledger");
+
+	all[0] = '\0';
+	for (const struct dirent *x; d && (x = readdir(d));) {
+		char path[512];
+
+		(void)snprintf(path, sizeof(path), LEDGER_STATE_DIR "/ledger/%s", x->d_name);
+		if (x->d_name[0] != '.')
+			(void)strncat(all, fixture_text(path), sizeof(all) - strlen(all) - 1);
+	}
+	if (d)
+		(void)closedir(d);
+	return all;
+}
+
+void fixture_pool(void)
+{
+	char name[160];
+	struct container_list list = {0};
+	AUTO_STRBUF notes = {0};
+	struct err e;
+
+	memset(&world->m, 0, sizeof(world->m));
+	assert_int_equal(store_docker.list(&fixture_cfg.stores[0], &list, &notes, &e), 0);
+	assert_int_equal(list.count, 2);
+	(void)snprintf(name, sizeof(name), "%s", list.items[0].pool.dm_name);
+	(void)model_add(name, "thin-pool", "253:40 253:41 128 1024 1 skip_block_zeroing", 1 << 21);
+	/* a runs, b does not */
+	(void)model_add(list.items[0].pool.device_name, "thin", "253:0 4", 1 << 21);
+	model_add_id(4, 4);
+	model_add_id(5, 5);
+	fixture_initial = world->m;
+	container_list_done(&list);
+}
+
+/* The world as the scenario has it, and the fault that is to come. */
+void fixture_reset(enum fault_mode mode, unsigned n, unsigned pass)
+{
+	fixture_wipe(WORLD_DEST);
+	fixture_wipe("/var/lib/thinark");
+	fixture_wipe("/run/thinark");
+	(void)rmdir("/var/lib/thinark");
+	(void)rmdir("/run/thinark");
+	world->m = fixture_initial;
+	model_commit();
+	world->mode = mode;
+	world->fail_at = n;
+	world->pass = pass;
+	world->fired = 0;
+	world->violation[0] = '\0';
 }
