@@ -112,7 +112,7 @@ static int prepare(struct batch *b, struct err *e)
 	manners_apply((int)cfg->nice, strcmp(cfg->io_class, "idle") == 0);
 	b->uses_pools = has_thin(b);
 	if (!b->uses_pools)
-		return 0;
+		return recover_archives(e);
 	r = dmdev_init(e);
 	if (r == 0)
 		r = recover_entries(NULL, &left, e);

@@ -88,6 +88,8 @@ int list_stores(const struct cfg *cfg, struct container_list *list);
  * uses; *ret_left counts what remains.
  */
 int recover_entries(const char *pool, size_t *ret_left, struct err *e);
+/* The same for unfinished archives, which need no device mapper; what is out of reach waits. */
+int recover_archives(struct err *e);
 
 /* "good", "incomplete", "failed" or "skipped". */
 const char *job_result(const struct job *j);

@@ -90,13 +90,29 @@ static int leave(struct pool_use *u, struct err *e)
 	return r;
 }
 
+/* The pool that this run uses already, perhaps for a store that has another name for it. */
+static struct pool_use *find_used(const struct pools *p, const struct pool_ref *ref)
+{
+	struct pool found;
+	struct err ignored;
+
+	for (size_t i = 0; i < p->count; i++)
+		if (same_pool(p->items[i]->ref, ref))
+			return p->items[i];
+	if (p->count == 0 || pool_find(ref, &found, &ignored) < 0)
+		return NULL;
+	for (size_t i = 0; i < p->count; i++)
+		if (p->items[i]->pool.major == found.major &&
+			p->items[i]->pool.minor == found.minor)
+			return p->items[i];
+	return NULL;
+}
+
 int pools_enter(struct pools *p, const struct pool_ref *ref, struct pool_use **ret, struct err *e)
 {
-	for (size_t i = 0; i < p->count; i++)
-		if (same_pool(p->items[i]->ref, ref)) {
-			*ret = p->items[i];
-			return 0;
-		}
+	*ret = find_used(p, ref);
+	if (*ret)
+		return 0;
 	struct pool_use **more = reallocarray(p->items, p->count + 1, sizeof(struct pool_use *));
 	if (!more)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "pool");

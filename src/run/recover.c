@@ -16,6 +16,7 @@ struct recovery {
 	const char *pool; /* only its entries, and its lock is ours; NULL: all */
 	/* What lies in an inactive pool, or in a destination out of reach, can wait. */
 	bool is_active_only;
+	bool is_archives_only;
 	size_t left, done;
 };
 
@@ -166,6 +167,8 @@ static int undo_entry(const struct ledger_entry *x, struct err *e)
 /* 1: it is not wanted now; -EWOULDBLOCK: it is a live run's own. */
 static int take_entry(const struct recovery *v, struct ledger_entry *x, int *lock, struct err *e)
 {
+	if (v->is_archives_only && x->kind != LEDGER_ARCHIVE)
+		return 1;
 	int r = x->kind == LEDGER_SNAPSHOT ? find_pool(x, e) : 0;
 
 	if (r == -ENOENT && v->is_active_only)
@@ -220,6 +223,13 @@ int recover_entries(const char *pool, size_t *ret_left, struct err *e)
 
 	*ret_left = v.left;
 	return r;
+}
+
+int recover_archives(struct err *e)
+{
+	struct recovery v = {.is_active_only = true, .is_archives_only = true};
+
+	return ledger_is_kept() ? ledger_each(recover_one, &v, e) : 0;
 }
 
 static int count_one(void *arg, struct ledger_entry *x, struct err *e)

@@ -30,8 +30,7 @@ static bool is_engine_mount(struct libmnt_fs *fs)
 		(!strstr(target, "/devicemapper/mnt/") &&
 			!strstr(target, "/io.containerd.runtime.")))
 		return false;
-	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/name", (unsigned)(dev >> 8),
-		(unsigned)(dev & 0xff));
+	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/name", major(dev), minor(dev));
 	AUTO_FCLOSE FILE *f = fopen(path, "re");
 	return f && fgets(line, sizeof(line), f);
 }
