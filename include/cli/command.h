@@ -12,7 +12,7 @@ struct cli {
 	const char *config;                           /* path */
 	const char *to;                               /* folder, or file of export */
 	const char *thin_id, *size, *metadata, *data; /* of export */
-	bool dry_run, json, help, resume, deep, no_devices;
+	bool dry_run, json, help, resume, deep, no_devices, read_write;
 	char **args; /* behind the command */
 	size_t arg_count;
 };

@@ -58,6 +58,12 @@ int snap_confirm(struct snap *s, struct err *e);
 /* Activates under our own name (again, if it is active in the other mode). */
 int snap_activate(struct snap *s, bool read_only, struct err *e);
 /*
+ * Activates and mounts read-only on target; *ret_type and *ret_mode (for the manifest) are static
+ * texts.  The caller arms the unmount before and finds the device's name in s->entry.
+ */
+int snap_mount(struct snap *s, const char *target, const char **ret_type, const char **ret_mode,
+	struct err *e);
+/*
  * Undoes what a ledger entry names on an active pool: resumes its origins and unpauses its
  * container (if that was in this boot), removes the device, deletes the id if the metadata says
  * that it is the entry's.  Idempotent.

@@ -38,6 +38,12 @@ struct export_options {
 	bool json;
 };
 
+struct mount_options {
+	const struct cfg *cfg;
+	const char *container, *dir; /* name or id; an existing folder with nothing mounted on it */
+	bool read_write, json;
+};
+
 int run_batch(const struct run_options *o);
 /*
  * Undoes what interrupted runs left behind; 21 if something remains.  With resume: whatever a live
@@ -60,5 +66,13 @@ int run_restore(const struct read_options *o);
 int run_verify(const struct read_options *o);
 /* Writes a thin device of a pool that is not active as a sparse image; 3 if some of it is lost. */
 int run_export(const struct export_options *x);
+/*
+ * Mounts a snapshot of a container on a folder of the host, read-only; or read_write: its own
+ * device, if nothing has that active.  It stays until run_umount or the next boot; recover and runs
+ * leave it alone while it is mounted.
+ */
+int run_mount(const struct mount_options *x);
+/* Ends what run_mount began on dir; 11 while a process is in it, 10 if there is no such mount. */
+int run_umount(const struct run_options *o, const char *dir);
 /* Says of each store, pool and destination whether it is usable; changes nothing. */
 int run_check(const struct run_options *o);

@@ -4,6 +4,7 @@
  * removed when it is gone.  Below /var/lib/thinark/ledger, or $THINARK_STATE_DIR/ledger:
  *   POOL_ID.json         a snapshot: its pool, ids, device, origins that may be suspended, the
  *                        container that is paused or about to be, what tells it from others
+ *   POOL_ID.mount.json   a container's own device, activated and mounted to be repaired
  *   POOL.pool.json       a pool assembled by us
  *   TAG.archive.json     an unfinished archive: its destination, name and temporary files
  *   loopN.loop.json      a loop device that is not yet set to vanish with its last user
@@ -22,7 +23,14 @@
 #define LEDGER_STATE_DIR "/var/lib/thinark"
 
 /* In the order in which they are undone. */
-enum ledger_kind { LEDGER_SNAPSHOT, LEDGER_POOL, LEDGER_LOOP, LEDGER_ARCHIVE, LEDGER_KINDS };
+enum ledger_kind {
+	LEDGER_SNAPSHOT,
+	LEDGER_MOUNT,
+	LEDGER_POOL,
+	LEDGER_LOOP,
+	LEDGER_ARCHIVE,
+	LEDGER_KINDS
+};
 
 /*
  * What tells our snapshot from another thin device of its id, and its pool from others when it
@@ -41,8 +49,8 @@ struct thin_mark {
 struct ledger_entry {
 	enum ledger_kind kind;
 	char file[320];         /* name in the ledger folder; set by ledger_write and ledger_each */
-	char pool[DM_NAME_MAX]; /* snapshot, pool, loop */
-	/* snapshot */
+	char pool[DM_NAME_MAX]; /* snapshot, mount, pool, loop */
+	/* snapshot; mount: of these device and thin_id */
 	char device[DM_NAME_MAX];
 	uint32_t thin_id, origin_id;
 	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
@@ -54,7 +62,8 @@ struct ledger_entry {
 	 */
 	uint32_t loop;
 	uint64_t backing_dev, backing_ino;
-	/* loop: the backing file, for people; archive: folder of the destination */
+	/* loop: the backing file, for people; archive: folder of the destination; snapshot, mount:
+	 * where it is mounted for whoever asked for it, or empty */
 	char path[4096];
 	/* archive */
 	char type[32];     /* of the destination */

@@ -19,9 +19,15 @@ int view_isolate(struct err *e);
 bool view_is_mounted(unsigned major, unsigned minor);
 /* "xfs" or "ext4" (also for ext2 and ext3) by magic number; static text.  Others are refused. */
 int view_probe(const char *node, const char **ret_type, struct err *e);
-/* Mounts node on VIEW_DIR read-only.  -EROFS: the journal needs a writable device. */
-int view_mount(const char *node, const char *type, struct err *e);
+/*
+ * Mounts node on target; without devices, set-id programs and access times, and unless it is to be
+ * writable without programs.  -EROFS: the journal needs a writable device.
+ */
+int view_mount(
+	const char *node, const char *type, const char *target, bool is_writable, struct err *e);
 /* Opens subdir (one component, "" for the root) of the view for reading. */
 int view_open(const char *subdir, int *ret_fd, struct err *e);
-/* Not mounted is success. */
-int view_umount(struct err *e);
+/* Unmounts at once or not at all: -EBUSY (kind ERR_LOCKED) if somebody is in it. */
+int view_umount_now(const char *target, struct err *e);
+/* Unmounts VIEW_DIR, or another target; not mounted is success.  Kind ERR_LEFTOVER. */
+int view_umount(const char *target, struct err *e);

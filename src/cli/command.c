@@ -25,6 +25,7 @@ const struct option_row option_rows[] = {
 	{0, "to", "PATH", "restore: the folder, new or empty; export: the image"},
 	{0, "no-devices", NULL, "restore: leave device nodes out"},
 	{0, "deep", NULL, "verify: decode everything too"},
+	{0, "rw", NULL, "mount: the container's own device, writable; it must not be in use"},
 	{0, "thin-id", "N", "export: the thin device, instead of a container"},
 	{0, "metadata", "FILE", "export: the pool's metadata, file or device"},
 	{0, "data", "FILE", "export: the pool's data"},
@@ -38,6 +39,7 @@ enum {
 	OPTION_TO = 256,
 	OPTION_NO_DEVICES,
 	OPTION_DEEP,
+	OPTION_RW,
 	OPTION_THIN_ID,
 	OPTION_METADATA,
 	OPTION_DATA,
@@ -220,6 +222,30 @@ static int cmd_export(const struct cli *c)
 	return code;
 }
 
+static int cmd_mount(const struct cli *c)
+{
+	struct cfg cfg = {0};
+	struct mount_options x = {.cfg = &cfg, .read_write = c->read_write, .json = c->json};
+
+	if (c->arg_count < 2)
+		return usage(c, "%s is missing", c->arg_count ? "DIR" : "CONTAINER");
+	x.container = c->args[0];
+	x.dir = c->args[1];
+	int code = load_config(c, &cfg);
+	if (code == EXIT_GOOD) {
+		code = run_mount(&x);
+		cfg_done(&cfg);
+	}
+	return code;
+}
+
+static int cmd_umount(const struct cli *c)
+{
+	const struct run_options o = {.json = c->json};
+
+	return c->arg_count ? run_umount(&o, c->args[0]) : usage(c, "%s is missing", "DIR");
+}
+
 /* Needs no configuration: a wrong one must not keep leftovers alive. */
 static int cmd_recover(const struct cli *c)
 {
@@ -238,6 +264,8 @@ const struct command commands[] = {
 		"Restore an archive, or parts, to --to"},
 	{"verify", cmd_verify, "ARCHIVE...", 1000, "Read archives back and check every byte"},
 	{"export", cmd_export, "[CONTAINER]", 1, "Write a thin device of an inactive pool to --to"},
+	{"mount", cmd_mount, "CONTAINER DIR", 2, "Show a container's files on a folder"},
+	{"umount", cmd_umount, "DIR", 1, "End a mount, and all that was set up for it"},
 	{"check", cmd_check, "", 0, "Check configuration, stores, pools, destinations"},
 	{"recover", cmd_recover, "", 0, "Undo what an interrupted run left behind"},
 	{"doc", cmd_doc, "WHAT", 1, "Print man, man5, schema, sample or completion"},
@@ -276,9 +304,10 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 		{"json", 0, NULL, 'j'}, {"resume", 0, NULL, 'r'}, {"verbose", 0, NULL, 'v'},
 		{"quiet", 0, NULL, 'q'}, {"to", 1, NULL, OPTION_TO},
 		{"no-devices", 0, NULL, OPTION_NO_DEVICES}, {"deep", 0, NULL, OPTION_DEEP},
-		{"thin-id", 1, NULL, OPTION_THIN_ID}, {"metadata", 1, NULL, OPTION_METADATA},
-		{"data", 1, NULL, OPTION_DATA}, {"size", 1, NULL, OPTION_SIZE},
-		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
+		{"rw", 0, NULL, OPTION_RW}, {"thin-id", 1, NULL, OPTION_THIN_ID},
+		{"metadata", 1, NULL, OPTION_METADATA}, {"data", 1, NULL, OPTION_DATA},
+		{"size", 1, NULL, OPTION_SIZE}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'},
+		{NULL, 0, NULL, 0}};
 
 	opterr = 0;
 	for (int opt; (opt = getopt_long(argc, argv, "c:njrvqhV", longs, NULL)) != -1;) {
@@ -309,6 +338,9 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 			break;
 		case OPTION_DEEP:
 			c->deep = true;
+			break;
+		case OPTION_RW:
+			c->read_write = true;
 			break;
 		case OPTION_THIN_ID:
 			c->thin_id = optarg;

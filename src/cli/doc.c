@@ -64,6 +64,25 @@ static const char units[] =
 	"looks every minute whether the ledger has an entry, and only then starts\n"
 	".BR \"thinark recover \\-\\-resume\" .\n";
 
+static const char mounts[] =
+	".SH MOUNTS\n"
+	".B thinark mount\n"
+	"shows a snapshot of a container, which may run, on a folder of the host:\n"
+	"read\\-only, without devices and programs, below the folder that it prints.\n"
+	"With\n"
+	".B \\-\\-rw\n"
+	"it is the container's own device, for repair; nobody may have it active then.\n"
+	"It is activated under the engine's name for it, so that an engine that starts\n"
+	"the container shares the mounted file system.\n"
+	".PP\n"
+	".B thinark umount\n"
+	"unmounts, and removes device, snapshot and a pool assembled for it: 11 while a\n"
+	"process uses the files, 10 if the ledger has no mount on this folder.\n"
+	"While it is mounted\n"
+	".B recover\n"
+	"and runs leave it alone; afterwards they remove what a mount ended in another\n"
+	"way has left.\n";
+
 static const char salvage[] =
 	".SH EXPORT\n"
 	"On a host whose engine no longer starts,\n"
@@ -120,6 +139,7 @@ static void doc_man(struct strbuf *b)
 	for (const struct option_row *o = option_rows; o->name; o++)
 		man_option(b, o);
 	strbuf_puts(b, recovery);
+	strbuf_puts(b, mounts);
 	strbuf_puts(b, salvage);
 	strbuf_puts(b, units);
 	strbuf_puts(b,

@@ -123,15 +123,6 @@ static int export_to(
 	return sum.losses ? EXIT_INCOMPLETE : EXIT_GOOD;
 }
 
-static const struct container *find(const struct container_list *l, const char *name)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if ((l->items[i].name && strcmp(l->items[i].name, name) == 0) ||
-			(l->items[i].id && strcmp(l->items[i].id, name) == 0))
-			return &l->items[i];
-	return NULL;
-}
-
 /* What the store knows; paths given by hand stand for others, such as copies. */
 static int from_store(const struct container *c, struct source *s, struct err *e)
 {
@@ -185,9 +176,8 @@ int run_export(const struct export_options *x)
 	stop_init();
 	if (r == 0 && x->container) {
 		(void)list_stores(x->cfg, &list);
-		const struct container *c = find(&list, x->container);
-		r = c ? from_store(c, &s, &e)
-		      : err_set(&e, ERR_NOTHING, -ENOENT, "there is no such container");
+		const struct container *c = list_find(&list, x->container, &e);
+		r = c ? from_store(c, &s, &e) : e.code;
 	}
 	code = r < 0 ? err_exit_code(e.kind) : export_to(&o, &s, x->to, &e);
 	if (e.code)

@@ -38,38 +38,15 @@ static int stage_snapshot(struct job *j, struct err *e)
 static int undo_view(void *arg, struct err *e)
 {
 	(void)arg;
-	return view_umount(e);
+	return view_umount(VIEW_DIR, e);
 }
 
-/*
- * ext4: read-only device first, so that the kernel itself decides whether the journal is clean;
- * then a writable one, whose replay goes into the snapshot.  xfs: always writable, since a frozen
- * xfs leaves a log; norecovery would lose files.
- */
 static int stage_mount(struct job *j, struct err *e)
 {
-	int r = snap_activate(&j->snap, true, e);
-
+	undo_arm(&j->undo, "unmount", undo_view, j);
+	int r = snap_mount(&j->snap, VIEW_DIR, &j->fs_type, &j->mount_mode, e);
 	if (r == 0)
 		r = pool_thin_mapped(j->snap.entry.device, &j->mapped_bytes, e);
-	if (r == 0)
-		r = view_probe(j->snap.node, &j->fs_type, e);
-	if (r < 0)
-		return r;
-	const bool is_xfs = strcmp(j->fs_type, "xfs") == 0;
-	undo_arm(&j->undo, "unmount", undo_view, j);
-	j->mount_mode =
-		is_xfs ? "read-only mount, log replayed into the snapshot" : "read-only device";
-	if (is_xfs)
-		r = snap_activate(&j->snap, false, e);
-	if (r == 0)
-		r = view_mount(j->snap.node, j->fs_type, e);
-	if (r == -EROFS && !is_xfs) {
-		j->mount_mode = "read-only mount, journal replayed into the snapshot";
-		r = snap_activate(&j->snap, false, e);
-		if (r == 0)
-			r = view_mount(j->snap.node, j->fs_type, e);
-	}
 	/* From here a killed run loses mount and device by itself; only the id stays. */
 	if (r == 0)
 		r = dmdev_remove_deferred(j->snap.entry.device, e);

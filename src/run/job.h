@@ -73,6 +73,8 @@ struct pools {
 };
 
 int pools_enter(struct pools *p, const struct pool_ref *ref, struct pool_use **ret, struct err *e);
+/* One that was assembled stays, with its entry, until recover finds that nothing uses it. */
+void pools_keep(struct pool_use *u);
 /* Takes assembled pools down and frees; an exit code. */
 int pools_leave(struct pools *p);
 struct pool_limits pools_limits(const struct cfg *cfg);
@@ -82,12 +84,17 @@ int pools_lock(const struct run_options *o, const char *kind, const char *name, 
 
 /* The containers of all stores; problems of a store are logged; returns the worst exit code. */
 int list_stores(const struct cfg *cfg, struct container_list *list);
+/* By name or id; NULL with -ENOENT, or -ENOTUNIQ if several have the name. */
+const struct container *list_find(
+	const struct container_list *list, const char *name, struct err *e);
 
 /*
  * Recovers the entries of one pool, whose lock the caller holds, or (NULL) of all pools that no run
  * uses; *ret_left counts what remains.
  */
 int recover_entries(const char *pool, size_t *ret_left, struct err *e);
+/* Undoes one entry whose pool's lock the caller holds, and removes it. */
+int recover_mounted(const struct ledger_entry *x, struct err *e);
 /* The same for unfinished archives, which need no device mapper; what is out of reach waits. */
 int recover_archives(struct err *e);
 

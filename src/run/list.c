@@ -258,3 +258,27 @@ int run_check(const struct run_options *o)
 	}
 	return code;
 }
+
+const struct container *list_find(const struct container_list *l, const char *name, struct err *e)
+{
+	const struct container *found = NULL;
+
+	for (size_t i = 0; i < l->count; i++) {
+		const struct container *c = &l->items[i];
+
+		if (c->id && strcmp(c->id, name) == 0)
+			return c;
+		if (!c->name || strcmp(c->name, name) != 0)
+			continue;
+		if (found) {
+			(void)err_set(e, ERR_USAGE, -ENOTUNIQ,
+				"stores '%s' and '%s' both have one of this name: give its id",
+				found->store, c->store);
+			return NULL;
+		}
+		found = c;
+	}
+	if (!found)
+		(void)err_set(e, ERR_NOTHING, -ENOENT, "there is no such container");
+	return found;
+}

@@ -80,6 +80,11 @@ static int take(struct pools *p, struct pool_use *u, struct err *e)
 	return r < 0 ? r : recover_entries(u->pool.name, &left, e);
 }
 
+void pools_keep(struct pool_use *u)
+{
+	u->undo.depth = 0;
+}
+
 static int leave(struct pool_use *u, struct err *e)
 {
 	int r = undo_to(&u->undo, 0, e);

@@ -8,6 +8,7 @@
 #include "lock.h"
 #include "log.h"
 #include "scope.h"
+#include "view.h"
 
 #define ORPHAN_WAIT_S 10
 #define RESUME_MS 10000u /* for the engine's answer */
@@ -106,6 +107,39 @@ static int recover_snapshot(const struct ledger_entry *x, struct err *e)
 	return r < 0 ? r : snap_drop_entry(&pool, x, e);
 }
 
+/* Is it mounted for somebody, who will end that with umount? */
+static bool is_in_use(const struct ledger_entry *x)
+{
+	struct dmdev_info i;
+	struct err ignored;
+
+	return (x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_MOUNT) && x->path[0] &&
+	       x->is_this_boot && dmdev_info(x->device, &i, &ignored) == 0 && i.exists &&
+	       view_is_mounted(i.major, i.minor);
+}
+
+struct holders {
+	const char *pool;
+	size_t count;
+};
+
+static int count_holder(void *arg, struct ledger_entry *x, struct err *e)
+{
+	struct holders *h = arg;
+
+	(void)e;
+	h->count += is_in_use(x) && strcmp(x->pool, h->pool) == 0;
+	return 0;
+}
+
+static bool is_pool_in_use(const char *pool)
+{
+	struct holders h = {.pool = pool};
+	struct err ignored;
+
+	return ledger_each(count_holder, &h, &ignored) < 0 || h.count > 0;
+}
+
 static int recover_pool(const struct ledger_entry *x, struct err *e)
 {
 	struct pool p = {.is_ours = true};
@@ -120,6 +154,16 @@ static int recover_archive(const struct ledger_entry *x, struct err *e)
 
 	return ops ? ops->settle(x, e)
 		   : err_set(e, ERR_LEFTOVER, -ENOENT, "no destination of type '%s'", x->type);
+}
+
+/* The device was the container's own: only what shows it goes.  Who opened it meanwhile keeps it.
+ */
+static int recover_mount(const struct ledger_entry *x, struct err *e)
+{
+	struct dmdev_info i = {0};
+	int r = x->is_this_boot ? dmdev_info(x->device, &i, e) : 0;
+
+	return r < 0 || !i.exists || i.open_count > 0 ? r : dmdev_remove(x->device, e);
 }
 
 /* A destination's lock is named after the place; one that is gone holds nothing of ours. */
@@ -155,6 +199,8 @@ static int undo_entry(const struct ledger_entry *x, struct err *e)
 	switch (x->kind) {
 	case LEDGER_POOL:
 		return recover_pool(x, e);
+	case LEDGER_MOUNT:
+		return recover_mount(x, e);
 	case LEDGER_LOOP:
 		return x->is_this_boot ? pool_loop_release(x, e) : 0;
 	case LEDGER_ARCHIVE:
@@ -168,6 +214,8 @@ static int undo_entry(const struct ledger_entry *x, struct err *e)
 static int take_entry(const struct recovery *v, struct ledger_entry *x, int *lock, struct err *e)
 {
 	if (v->is_archives_only && x->kind != LEDGER_ARCHIVE)
+		return 1;
+	if (is_in_use(x) || (x->kind == LEDGER_POOL && is_pool_in_use(x->pool)))
 		return 1;
 	int r = x->kind == LEDGER_SNAPSHOT ? find_pool(x, e) : 0;
 
@@ -211,6 +259,13 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 	log_info("recovered what '%s' named", x->file);
 	v->done++;
 	return 0;
+}
+
+int recover_mounted(const struct ledger_entry *x, struct err *e)
+{
+	int r = undo_entry(x, e);
+
+	return r < 0 ? r : ledger_remove(x, e);
 }
 
 int recover_entries(const char *pool, size_t *ret_left, struct err *e)

@@ -18,6 +18,7 @@
 
 static const char *const kinds[LEDGER_KINDS] = {
 	[LEDGER_SNAPSHOT] = "snapshot",
+	[LEDGER_MOUNT] = "mount",
 	[LEDGER_POOL] = "pool",
 	[LEDGER_LOOP] = "loop",
 	[LEDGER_ARCHIVE] = "archive",
@@ -128,6 +129,10 @@ static int store(int dir, const char *name, const char *text, size_t len)
 static void name_entry(struct ledger_entry *x)
 {
 	switch (x->kind) {
+	case LEDGER_MOUNT:
+		(void)snprintf(
+			x->file, sizeof(x->file), "%s_%" PRIx32 ".mount.json", x->pool, x->thin_id);
+		break;
 	case LEDGER_POOL:
 		(void)snprintf(x->file, sizeof(x->file), "%s.pool.json", x->pool);
 		break;
@@ -174,6 +179,8 @@ static void put_device(struct strbuf *b, const struct ledger_entry *x)
 		strbuf_json(b, x->origins[i]);
 	}
 	strbuf_puts(b, "]");
+	if (x->path[0])
+		put(b, "mounted_on", x->path);
 	if (x->mark.has_before)
 		strbuf_printf(b, ",\"pool_time\":%" PRIu32 ",\"block_sectors\":%" PRIu32,
 			x->mark.before, x->mark.block_sectors);
@@ -216,7 +223,7 @@ int ledger_write(struct ledger_entry *x, struct err *e)
 	name_entry(x);
 	boot_id(boot);
 	strbuf_printf(&b, "{\"version\":1,\"kind\":\"%s\"", kinds[x->kind]);
-	if (x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_POOL)
+	if (x->kind <= LEDGER_POOL)
 		put_device(&b, x);
 	else
 		put_path(&b, x);
@@ -301,6 +308,9 @@ static bool take_device(const json_t *j, struct ledger_entry *x)
 			return false;
 		(void)snprintf(x->origins[x->origin_count++], DM_NAME_MAX, "%s", o);
 	}
+	if (json_object_get(j, "mounted_on") &&
+		(!take(j, "mounted_on", x->path, sizeof(x->path)) || x->path[0] != '/'))
+		return false;
 	if (!json_object_get(j, "pause_id"))
 		return true;
 	return take(j, "pause_socket", x->pause_socket, sizeof(x->pause_socket)) &&

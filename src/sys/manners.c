@@ -8,7 +8,9 @@
 
 void manners_apply(int nice, bool is_idle)
 {
-	(void)setpriority(PRIO_PROCESS, 0, nice);
+	/* Who started us with more of it meant that. */
+	if (getpriority(PRIO_PROCESS, 0) < nice)
+		(void)setpriority(PRIO_PROCESS, 0, nice);
 	if (is_idle)
 		(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
 			IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));

@@ -111,10 +111,15 @@ int view_probe(const char *node, const char **ret_type, struct err *e)
 	return 0;
 }
 
-int view_mount(const char *node, const char *type, struct err *e)
+int view_mount(
+	const char *node, const char *type, const char *target, bool is_writable, struct err *e)
 {
 	struct libmnt_context *c = mnt_new_context();
-	const char *options = strcmp(type, "xfs") == 0 ? "nouuid" : "errors=continue";
+	/* One that is being repaired must not be made worse. */
+	const char *options = strcmp(type, "xfs") == 0 ? "nouuid"
+			      : is_writable            ? "errors=remount-ro"
+						       : "errors=continue";
+	const unsigned long read_only = is_writable ? 0 : MS_RDONLY | MS_NOEXEC;
 
 	if (!c)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "mount");
@@ -123,20 +128,20 @@ int view_mount(const char *node, const char *type, struct err *e)
 	(void)mnt_context_disable_canonicalize(c, 1);
 	int r = mnt_context_set_source(c, node);
 	if (r == 0)
-		r = mnt_context_set_target(c, VIEW_DIR);
+		r = mnt_context_set_target(c, target);
 	if (r == 0)
 		r = mnt_context_set_fstype(c, type);
 	if (r == 0)
 		r = mnt_context_set_options(c, options);
 	if (r == 0)
-		r = mnt_context_set_mflags(
-			c, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
+		r = mnt_context_set_mflags(c, read_only | MS_NOSUID | MS_NODEV | MS_NOATIME);
 	if (r == 0)
 		r = mnt_context_mount(c);
 	int code = mnt_context_syscall_called(c) ? mnt_context_get_syscall_errno(c) : 0;
 	mnt_free_context(c);
 	if (r != 0)
-		return err_sys(e, ERR_SOURCE, code ? -code : -EIO, "mount of %s read-only", type);
+		return err_sys(e, ERR_SOURCE, code ? -code : -EIO, "mount of %s %s", type,
+			is_writable ? "read-write" : "read-only");
 	return 0;
 }
 
@@ -158,7 +163,7 @@ int view_open(const char *subdir, int *ret_fd, struct err *e)
 	return 0;
 }
 
-int view_umount(struct err *e)
+int view_umount(const char *target, struct err *e)
 {
 	int r = -EBUSY;
 
@@ -166,9 +171,18 @@ int view_umount(struct err *e)
 	for (int i = 0; i < (r == -EBUSY ? 50 : 3) && r < 0; i++) {
 		if (i)
 			clock_sleep_ms(100);
-		r = umount2(VIEW_DIR, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+		r = umount2(target, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
 		if (r == -EINVAL || r == -ENOENT)
 			r = 0;
 	}
-	return r < 0 ? err_sys(e, ERR_LEFTOVER, r, "unmount of " VIEW_DIR) : 0;
+	return r < 0 ? err_sys(e, ERR_LEFTOVER, r, "unmount of %s", target) : 0;
+}
+
+int view_umount_now(const char *target, struct err *e)
+{
+	int r = umount2(target, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+
+	if (r == -EBUSY)
+		return err_set(e, ERR_LOCKED, r, "a process uses what is mounted there");
+	return r < 0 && r != -EINVAL && r != -ENOENT ? err_sys(e, ERR_LEFTOVER, r, "unmount") : 0;
 }

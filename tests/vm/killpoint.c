@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a program and kills it before its Nth call that changes the world.
+ * Runs a program and kills it before its Nth call that changes the world, or lets that call fail.
  *
- *   killpoint [-ax] [-n N] [-w main|child|both] -o REPORT -- PROGRAM [ARG...]
+ *   killpoint [-ax] [-n N] [-e ERRNO] [-w main|child|both] -o REPORT -- PROGRAM [ARG...]
  *
  * -w main (usual): counts and kills the program itself; child: a process it forked; both: counts
- * the children's calls and kills everybody at once.  -a: every call counts.  -x:
- * LOOP_CONFIGURE fails, as on kernels that do not have it.  REPORT gets one line
- * for each call counted, "N who call", and last "killed" or "not reached".  The calls are chosen by
- * a seccomp filter, so that all others run at full speed, and the kernel's own view counts: no
- * call of any library escapes.  Returns the program's exit code, 137 if it was killed.
+ * the children's calls and kills everybody at once.  -e: the call is not made and fails with this
+ * number instead.  -a: every call counts.  -x: LOOP_CONFIGURE fails, as on kernels that do not have
+ * it.  REPORT gets one line for each call counted, "N who call", and last "killed" (or "failed") or
+ * "not reached".  The calls are chosen by a seccomp filter, so that all others run at full speed,
+ * and the kernel's own view counts: no call of any library escapes.  Returns the program's exit
+ * code, 137 if it was killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -97,6 +98,7 @@ static struct {
 	enum who who;
 	bool every, is_old;
 	unsigned long at, count;
+	int error; /* 0: kill */
 	pid_t main;
 	pid_t pids[64];
 	size_t pid_count;
@@ -231,19 +233,26 @@ static void describe(pid_t pid, char *out, size_t size)
 		(void)snprintf(out, size, "ioctl 0x%x", request);
 }
 
-/* The call is not made and fails with EINVAL. */
+static void refuse(pid_t pid, int error)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+		die("registers");
+	regs.orig_rax = (unsigned long long)-1;
+	regs.rax = (unsigned long long)-error;
+	if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0)
+		die("registers");
+}
+
 static void refuse_loop_configure(pid_t pid)
 {
 	struct user_regs_struct regs;
 
 	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
 		die("registers");
-	if (regs.orig_rax != SYS_ioctl || (unsigned)regs.rsi != LOOP_CONFIGURE)
-		return;
-	regs.orig_rax = (unsigned long long)-1;
-	regs.rax = (unsigned long long)-EINVAL;
-	if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0)
-		die("registers");
+	if (regs.orig_rax == SYS_ioctl && (unsigned)regs.rsi == LOOP_CONFIGURE)
+		refuse(pid, EINVAL);
 }
 
 static void at_call(pid_t pid)
@@ -259,6 +268,10 @@ static void at_call(pid_t pid)
 	if (k.count != k.at)
 		return;
 	k.killed = true;
+	if (k.error) {
+		refuse(pid, k.error);
+		return;
+	}
 	if (k.who != BOTH) {
 		(void)kill(pid, SIGKILL);
 		return;
@@ -319,13 +332,15 @@ int main(int argc, char **argv)
 {
 	const char *report = NULL;
 
-	for (int opt; (opt = getopt(argc, argv, "+axn:w:o:")) != -1;) {
+	for (int opt; (opt = getopt(argc, argv, "+axn:e:w:o:")) != -1;) {
 		if (opt == 'a')
 			k.every = true;
 		else if (opt == 'x')
 			k.is_old = true;
 		else if (opt == 'n')
 			k.at = strtoul(optarg, NULL, 10);
+		else if (opt == 'e')
+			k.error = (int)strtol(optarg, NULL, 10);
 		else if (opt == 'w')
 			k.who = strcmp(optarg, "child") == 0  ? CHILD
 				: strcmp(optarg, "both") == 0 ? BOTH
@@ -356,6 +371,6 @@ int main(int argc, char **argv)
 		ptrace(PTRACE_CONT, k.main, NULL, NULL) < 0)
 		die("trace");
 	int result = trace();
-	(void)fprintf(k.report, "%s\n", k.killed ? "killed" : "not reached");
+	(void)fprintf(k.report, "%s\n", !k.killed ? "not reached" : k.error ? "failed" : "killed");
 	return fclose(k.report) == 0 ? result : 99;
 }
