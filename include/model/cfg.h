@@ -35,12 +35,14 @@ struct cfg_volume {
 struct cfg_store {
 	char *name, *type;
 	char *root;             /* NULL for types without one */
+	char *config_dir;       /* of type proxmox only: its /etc/pve */
 	char *pool;             /* dm name of its pool; empty or NULL: found by itself */
 	struct cfg_tree *trees; /* of type tree only */
 	size_t tree_count;
 	struct cfg_volume *volumes; /* of type manual only */
 	size_t volume_count;
-	char *socket; /* of the engine's API; only to pause containers */
+	struct cfg_strings logical_volumes; /* of type lvm only: "VG/LV" with globs, or "@TAG" */
+	char *socket;                       /* of the engine's API; only to pause containers */
 };
 
 struct cfg_dest {

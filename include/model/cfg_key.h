@@ -108,4 +108,5 @@ int cfg_num_parse(
 const char *cfg_num_pattern(enum cfg_unit unit);
 
 cfg_check_fn cfg_check_name, cfg_check_path, cfg_check_match, cfg_check_exclude,
-	cfg_check_file_name, cfg_check_compression, cfg_check_pool, cfg_check_subdir;
+	cfg_check_file_name, cfg_check_compression, cfg_check_pool, cfg_check_subdir,
+	cfg_check_volumes;

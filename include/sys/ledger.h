@@ -4,6 +4,7 @@
  * removed when it is gone.  Below /var/lib/thinark/ledger, or $THINARK_STATE_DIR/ledger:
  *   POOL_ID.json         a snapshot: its pool, ids, device, origins that may be suspended, and the
  *                        container that is paused or about to be
+ *   NAME.lvm.json        a snapshot that LVM takes, by the name it has there
  *   POOL.pool.json       a pool assembled by us
  *   TAG.archive.json     an unfinished archive: its destination, name and temporary files
  *   loopN.loop.json      a loop device that is not yet set to vanish with its last user
@@ -22,13 +23,20 @@
 #define LEDGER_STATE_DIR "/var/lib/thinark"
 
 /* In the order in which they are undone. */
-enum ledger_kind { LEDGER_SNAPSHOT, LEDGER_POOL, LEDGER_LOOP, LEDGER_ARCHIVE, LEDGER_KINDS };
+enum ledger_kind {
+	LEDGER_SNAPSHOT,
+	LEDGER_LVM,
+	LEDGER_POOL,
+	LEDGER_LOOP,
+	LEDGER_ARCHIVE,
+	LEDGER_KINDS
+};
 
 struct ledger_entry {
 	enum ledger_kind kind;
 	char file[320];         /* name in the ledger folder; set by ledger_write and ledger_each */
-	char pool[DM_NAME_MAX]; /* snapshot, pool, loop */
-	/* snapshot */
+	char pool[DM_NAME_MAX]; /* snapshot, lvm, pool, loop */
+	/* snapshot, lvm */
 	char device[DM_NAME_MAX];
 	uint32_t thin_id, origin_id;
 	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
@@ -42,7 +50,7 @@ struct ledger_entry {
 	char path[4096];
 	/* archive */
 	char type[32];     /* of the destination */
-	char name[1024];   /* of the archive, below path */
+	char name[1024];   /* of the archive, below path; lvm: "VG/LV" of the snapshot */
 	char tag[17];      /* of its temporary files, 16 hexadecimal digits */
 	uint32_t kept;     /* length of the part of name's folder that was there before */
 	bool is_this_boot; /* read only */

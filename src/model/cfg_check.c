@@ -78,6 +78,20 @@ int cfg_check_pool(const char *text, char *reason, size_t reason_size)
 	return 0;
 }
 
+int cfg_check_volumes(const char *text, char *reason, size_t reason_size)
+{
+	const char *slash = strchr(text, '/');
+
+	if (has_control(text))
+		return refuse(reason, reason_size, "must not contain control characters");
+	if (text[0] == '@')
+		return text[1] ? 0 : refuse(reason, reason_size, "'@' needs a tag");
+	if (!slash || slash == text || !slash[1] || strchr(slash + 1, '/'))
+		return refuse(reason, reason_size,
+			"must be VG/LV, a glob of that, or @ and a tag of LVM");
+	return 0;
+}
+
 int cfg_check_subdir(const char *text, char *reason, size_t reason_size)
 {
 	if (text[0] == '/')

@@ -6,10 +6,14 @@
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 #define PATH_PATTERN "^/"
 
-static const char *const store_types[] = {"docker", "containerd", "manual", "tree", NULL};
-static const char *const rooted[] = {"docker", "containerd", NULL};
+static const char *const store_types[] = {
+	"docker", "containerd", "lvm", "lxc", "manual", "proxmox", "tree", NULL};
+static const char *const rooted[] = {"docker", "containerd", "lxc", NULL};
+static const char *const pooled[] = {"docker", "containerd", NULL};
+static const char *const by_proxmox[] = {"proxmox", NULL};
 static const char *const pausing[] = {"docker", NULL};
 static const char *const listed[] = {"tree", NULL};
+static const char *const by_lvm[] = {"lvm", NULL};
 static const char *const by_hand[] = {"manual", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
@@ -57,7 +61,10 @@ const struct cfg_key cfg_store_keys[] = {
 	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/" CFG_TYPE,
 		.sample = "/var/lib/docker", .check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
-	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
+	KEY_STR(struct cfg_store, config_dir, .only = by_proxmox, .def = "/etc/pve",
+		.check = cfg_check_path, .pattern = PATH_PATTERN,
+		.help = "Folder of the configuration of Proxmox VE"),
+	KEY_STR(struct cfg_store, pool, .only = pooled, .def = "", .sample = "docker-thinpool",
 		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
 	KEY_STR(struct cfg_store, socket, .only = pausing, .def = "/var/run/docker.sock",
 		.check = cfg_check_path, .pattern = PATH_PATTERN,
@@ -65,6 +72,9 @@ const struct cfg_key cfg_store_keys[] = {
 	KEY_MAPS(struct cfg_store, "trees", trees, tree_count, struct cfg_tree, cfg_tree_keys,
 		.only = listed, .required = true, .filled = true,
 		.help = "Folders, each of which is archived as one container"),
+	KEY_LIST(struct cfg_store, logical_volumes, .only = by_lvm, .required = true,
+		.filled = true, .check = cfg_check_volumes, .sample = "[vg0/web, \"@backup\"]",
+		.help = "Thin volumes as VG/LV, a glob of that, or @TAG; each is one container"),
 	KEY_MAPS(struct cfg_store, "volumes", volumes, volume_count, struct cfg_volume,
 		cfg_volume_keys, .only = by_hand, .required = true, .filled = true,
 		.help = "Thin devices, each of which is archived as one container"),

@@ -23,6 +23,7 @@ struct job {
 	const struct dest_ops *dest_ops;
 	const struct container *container;
 	const struct pool *pool;
+	int pool_lock;
 	char *name; /* of the archive */
 	const char *hostname;
 	size_t number, total;

@@ -12,6 +12,11 @@
 #define ORPHAN_WAIT_S 10
 #define RESUME_MS 10000u /* for the engine's answer */
 
+static bool is_snapshot(const struct ledger_entry *x)
+{
+	return x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_LVM;
+}
+
 struct recovery {
 	const char *pool; /* only its entries, and its lock is ours; NULL: all */
 	/* What lies in an inactive pool, or in a destination out of reach, can wait. */
@@ -23,7 +28,7 @@ struct recovery {
  */
 static void resume_origins(const struct ledger_entry *x, size_t *left)
 {
-	for (int i = 0; x->kind == LEDGER_SNAPSHOT && x->is_this_boot && i < x->origin_count; i++) {
+	for (int i = 0; is_snapshot(x) && x->is_this_boot && i < x->origin_count; i++) {
 		struct err e = {0};
 		int r = snapper_resume(x->origins[i], &e);
 
@@ -52,7 +57,7 @@ static int resume_one(void *arg, struct ledger_entry *x, struct err *e)
 	size_t *left = arg;
 	AUTO_CLOSE int lock = -1;
 
-	if (x->kind != LEDGER_SNAPSHOT)
+	if (!is_snapshot(x))
 		return 0;
 	int r = lock_take("pool", x->pool, "recovery", 0, &lock, e);
 	if (r == 0) {
@@ -80,7 +85,7 @@ static bool is_asleep(const struct ledger_entry *x)
 	struct dmdev_info pool;
 	struct err e;
 
-	return x->kind == LEDGER_SNAPSHOT && dmdev_info(x->pool, &pool, &e) == 0 && !pool.exists;
+	return is_snapshot(x) && dmdev_info(x->pool, &pool, &e) == 0 && !pool.exists;
 }
 
 static int recover_snapshot(const struct ledger_entry *x, struct err *e)
@@ -139,9 +144,11 @@ static int lock_pool(const char *pool, int *lock, struct err *e)
 				 : r;
 }
 
-static int undo_entry(const struct ledger_entry *x, struct err *e)
+static int undo_entry(const struct ledger_entry *x, int lock, struct err *e)
 {
 	switch (x->kind) {
+	case LEDGER_LVM:
+		return snap_lvm_drop_entry(x, lock, e);
 	case LEDGER_POOL:
 		return recover_pool(x, e);
 	case LEDGER_LOOP:
@@ -161,7 +168,7 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 	int r = 0;
 
 	(void)e;
-	if (v->pool && (x->kind != LEDGER_SNAPSHOT || strcmp(v->pool, x->pool) != 0))
+	if (v->pool && (!is_snapshot(x) || strcmp(v->pool, x->pool) != 0))
 		return 0;
 	if (v->is_active_only && is_asleep(x))
 		return 0;
@@ -174,7 +181,7 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 		return 0; /* the live run's own */
 	}
 	if (r == 0)
-		r = undo_entry(x, &mine);
+		r = undo_entry(x, lock, &mine);
 	if (r == 0)
 		r = ledger_remove(x, &mine);
 	if (r < 0 && v->is_active_only && x->kind == LEDGER_ARCHIVE) {

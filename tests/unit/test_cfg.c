@@ -24,6 +24,9 @@
 #define VOLUMES(list)                                                                              \
 	"stores: [{name: d, type: manual, volumes: [" list "]}]\n"                                 \
 	"destinations: [{name: l, type: directory, path: /b}]\n"
+#define LVM(list)                                                                                  \
+	"stores: [{name: d, type: lvm, logical_volumes: [" list "]}]\n"                            \
+	"destinations: [{name: l, type: directory, path: /b}]\n"
 #define JOBS "jobs: [{name: n, stores: [d], destination: l}]\n"
 
 static int load(const char *text, size_t len, struct cfg *cfg, struct strbuf *mistakes)
@@ -62,11 +65,11 @@ static void defaults(void **state)
 /* One row of the table, yet each engine has a folder of its own. */
 static void default_of_a_type(void **state)
 {
-	static const char text[] =
-		"stores: [{name: d, type: docker}, {name: c, type: containerd}]\n"
-		"destinations: [{name: l, type: directory, path: /b}]\n"
-		"jobs: [{name: n, stores: [c], destination: l, containers: ["
-		"'pod:a-*', 'namespace:k8s.io', 'state:stopped']}]\n";
+	static const char text[] = "stores: [{name: d, type: docker}, {name: c, type: containerd}, "
+				   "{name: x, type: lxc}, {name: p, type: proxmox}]\n"
+				   "destinations: [{name: l, type: directory, path: /b}]\n"
+				   "jobs: [{name: n, stores: [c], destination: l, containers: ["
+				   "'pod:a-*', 'namespace:k8s.io', 'state:stopped']}]\n";
 	AUTO_STRBUF mistakes = {0};
 	struct cfg cfg = {0};
 
@@ -75,6 +78,9 @@ static void default_of_a_type(void **state)
 	assert_string_equal(cfg_find_store(&cfg, "d")->root, "/var/lib/docker");
 	assert_string_equal(cfg_find_store(&cfg, "c")->root, "/var/lib/containerd");
 	assert_string_equal(cfg_find_store(&cfg, "c")->pool, "");
+	assert_string_equal(cfg_find_store(&cfg, "x")->root, "/var/lib/lxc");
+	assert_string_equal(cfg_find_store(&cfg, "p")->config_dir, "/etc/pve");
+	assert_null(cfg_find_store(&cfg, "p")->root);
 	cfg_done(&cfg);
 }
 
@@ -123,9 +129,8 @@ static void ten_mistakes(void **state)
 {
 	(void)state;
 	static const char *const want[] = {
-		"f:4:11: type: 'dokcer' is not one of 'docker', 'containerd', 'manual', 'tree'; "
-		"did you "
-		"mean 'docker'?\n",
+		"f:4:11: type: 'dokcer' is not one of 'docker', 'containerd', 'lvm', 'lxc', "
+		"'manual', 'proxmox', 'tree'; did you mean 'docker'?\n",
 		"f:5:11: root: 'var/lib/docker': must be an absolute path, starting with '/'\n",
 		"f:7:5: path: missing, a value is required\n",
 		"f:11:22: stores: there is no store 'dokcer'; did you mean 'docker'?\n",
@@ -226,6 +231,11 @@ static const struct {
 		"f:1:83: subdir: '/a': must be relative to the device's root folder\n"},
 	{VOLUMES("{name: a, device: /d}, {name: a, device: /e}") JOBS,
 		"f:1:74: name: 'a' is already used on line 1\n"},
+	{LVM("vg") JOBS, "f:1:49: logical_volumes: 'vg': must be VG/LV, a glob of that, or @ and a "
+			 "tag of LVM\n"},
+	{LVM("a/b/c") JOBS, "f:1:49: logical_volumes: 'a/b/c': must be VG/LV, a glob of that, or @ "
+			    "and a tag of LVM\n"},
+	{LVM("'@'") JOBS, "f:1:49: logical_volumes: '@': '@' needs a tag\n"},
 	{HEAD JOBS "commands: [{run: [/bin/true]}]\n",
 		"f:4:12: commands: 'before' or 'after' is needed\n"},
 	{HEAD JOBS "commands:\n- before: job\n  after: job\n  run: [/bin/true]\n",

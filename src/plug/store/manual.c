@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 
 #include "dm.h"
+#include "lvm.h"
 #include "scope.h"
 #include "snap.h"
 
@@ -166,6 +167,11 @@ static int look(struct seen *s, struct strbuf *problem, struct err *e)
 	if (s->thin_id > SNAP_ID_TOP - SNAP_ID_BAND)
 		strbuf_printf(
 			problem, "thin %" PRId64 " is one of thinark's own snapshots", s->thin_id);
+	else if (s->pool[0] && lvm_owns((unsigned)s->major, (unsigned)s->minor))
+		strbuf_printf(problem,
+			"pool '%s' is LVM's, which has to take the snapshot: a store of type lvm "
+			"does it",
+			s->pool);
 	else if (s->is_external)
 		strbuf_printf(problem,
 			"thin %" PRId64 " has an external origin, which its snapshot would lack",
