@@ -36,6 +36,7 @@ struct cfg_store {
 	char *name, *type;
 	char *root;             /* NULL for types without one */
 	char *config_dir;       /* of type proxmox only: its /etc/pve */
+	char *graphroot;        /* of type podman only: the root of containers/storage */
 	char *pool;             /* dm name of its pool; empty or NULL: found by itself */
 	struct cfg_tree *trees; /* of type tree only */
 	size_t tree_count;

@@ -25,6 +25,6 @@ struct store_ops {
 };
 
 extern const struct store_ops store_docker, store_containerd, store_lvm, store_lxc, store_manual,
-	store_proxmox, store_tree;
+	store_podman, store_proxmox, store_tree;
 /* NULL when there is none. */
 const struct store_ops *store_find(const char *type);

@@ -7,9 +7,10 @@
 #define PATH_PATTERN "^/"
 
 static const char *const store_types[] = {
-	"docker", "containerd", "lvm", "lxc", "manual", "proxmox", "tree", NULL};
+	"docker", "containerd", "lvm", "lxc", "manual", "podman", "proxmox", "tree", NULL};
 static const char *const rooted[] = {"docker", "containerd", "lxc", NULL};
-static const char *const pooled[] = {"docker", "containerd", NULL};
+static const char *const pooled[] = {"docker", "containerd", "podman", NULL};
+static const char *const by_podman[] = {"podman", NULL};
 static const char *const by_proxmox[] = {"proxmox", NULL};
 static const char *const pausing[] = {"docker", NULL};
 static const char *const listed[] = {"tree", NULL};
@@ -64,6 +65,9 @@ const struct cfg_key cfg_store_keys[] = {
 	KEY_STR(struct cfg_store, config_dir, .only = by_proxmox, .def = "/etc/pve",
 		.check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Folder of the configuration of Proxmox VE"),
+	KEY_STR(struct cfg_store, graphroot, .only = by_podman,
+		.def = "/var/lib/containers/storage", .check = cfg_check_path,
+		.pattern = PATH_PATTERN, .help = "Root of containers/storage (storage.conf)"),
 	KEY_STR(struct cfg_store, pool, .only = pooled, .def = "", .sample = "docker-thinpool",
 		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
 	KEY_STR(struct cfg_store, socket, .only = pausing, .def = "/var/run/docker.sock",

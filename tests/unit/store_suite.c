@@ -96,6 +96,7 @@ void suite_list(struct suite *f, const struct store_ops *ops, const char *pool)
 		.type = (char *)ops->type,
 		.root = f->root,
 		.config_dir = f->root,
+		.graphroot = f->root,
 		.pool = (char *)pool};
 
 	clear(f);
@@ -196,6 +197,7 @@ static void appends(void **state)
 		.type = (char *)fixture->ops->type,
 		.root = f->root,
 		.config_dir = f->root,
+		.graphroot = f->root,
 		.pool = (char *)fixture->pool};
 
 	fixture->write(f, specs, 2);

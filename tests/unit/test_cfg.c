@@ -130,7 +130,7 @@ static void ten_mistakes(void **state)
 	(void)state;
 	static const char *const want[] = {
 		"f:4:11: type: 'dokcer' is not one of 'docker', 'containerd', 'lvm', 'lxc', "
-		"'manual', 'proxmox', 'tree'; did you mean 'docker'?\n",
+		"'manual', 'podman', 'proxmox', 'tree'; did you mean 'docker'?\n",
 		"f:5:11: root: 'var/lib/docker': must be an absolute path, starting with '/'\n",
 		"f:7:5: path: missing, a value is required\n",
 		"f:11:22: stores: there is no store 'dokcer'; did you mean 'docker'?\n",
