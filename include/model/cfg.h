@@ -22,13 +22,28 @@ struct cfg_tree {
 	char *name, *path;
 };
 
+/* One thin device named by hand: as it is active, or as an id of a pool. */
+struct cfg_volume {
+	char *name;
+	char *device;    /* path of the active device; NULL: pool and thin_id tell */
+	char *pool;      /* dm name or path of the pool; NULL with device */
+	int64_t thin_id; /* with pool */
+	int64_t size;    /* bytes; 0: that of the active device */
+	char *subdir;    /* folder that is the container's '/', relative; empty: all of it */
+};
+
 struct cfg_store {
 	char *name, *type;
 	char *root;             /* NULL for types without one */
+	char *config_dir;       /* of type proxmox only: its /etc/pve */
+	char *graphroot;        /* of type podman only: the root of containers/storage */
 	char *pool;             /* dm name of its pool; empty or NULL: found by itself */
 	struct cfg_tree *trees; /* of type tree only */
 	size_t tree_count;
-	char *socket; /* of the engine's API; only to pause containers */
+	struct cfg_volume *volumes; /* of type manual only */
+	size_t volume_count;
+	struct cfg_strings logical_volumes; /* of type lvm only: "VG/LV" with globs, or "@TAG" */
+	char *socket;                       /* of the engine's API; only to pause containers */
 };
 
 struct cfg_dest {

@@ -89,6 +89,7 @@ struct cfg_key {
 
 extern const struct cfg_key cfg_keys[]; /* the top level of the file */
 extern const struct cfg_key cfg_tree_keys[];
+extern const struct cfg_key cfg_volume_keys[];
 extern const struct cfg_key cfg_store_keys[];
 extern const struct cfg_key cfg_dest_keys[];
 extern const struct cfg_key cfg_job_keys[];
@@ -107,4 +108,5 @@ int cfg_num_parse(
 const char *cfg_num_pattern(enum cfg_unit unit);
 
 cfg_check_fn cfg_check_name, cfg_check_path, cfg_check_match, cfg_check_exclude,
-	cfg_check_file_name, cfg_check_compression;
+	cfg_check_file_name, cfg_check_compression, cfg_check_pool, cfg_check_subdir,
+	cfg_check_volumes;

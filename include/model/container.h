@@ -48,6 +48,7 @@ struct container {
 	enum volume_kind volume;
 	struct pool_ref pool;
 	uint32_t thin_id;
+	char *lv;            /* "VG/LV": LVM owns the pool and takes the snapshot; NULL: we do */
 	uint64_t size_bytes; /* virtual size of the thin device */
 	char *subdir;        /* folder in the file system that is the container's '/': "rootfs" */
 	char *path;          /* VOLUME_FOLDER: absolute */

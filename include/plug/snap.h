@@ -27,12 +27,14 @@ struct snap {
 	const struct pool *pool; /* borrowed */
 	struct ledger_entry entry;
 	uint64_t size_bytes;
-	char node[64];                      /* "/dev/dm-7" while active */
-	bool was_active;                    /* the origin was */
-	bool is_used, is_guests;            /* it is open; but its file system is not this host's */
-	struct undo *undo;                  /* borrowed: where the id's deletion is armed */
-	uint64_t window_ns;                 /* of the whole window, also for one of a group */
-	const char *freeze;                 /* as in the manifest */
+	char node[64];           /* "/dev/dm-7" while active */
+	bool was_active;         /* the origin was */
+	bool is_used, is_guests; /* it is open; but its file system is not this host's */
+	struct undo *undo;       /* borrowed: where the id's deletion is armed */
+	uint64_t window_ns; /* of the whole window, also for one of a group; by LVM: all of its work
+			     */
+	int lock;           /* by LVM: of the pool */
+	const char *freeze; /* as in the manifest */
 	struct engine_guard *guard;         /* of the pause; NULL: none */
 	uint64_t pause_start_ns, paused_ns; /* from before the pause to after its end; 0: none */
 	bool was_paused;                    /* during the snapshot, by us or by somebody else */
@@ -63,6 +65,14 @@ int snap_activate(struct snap *s, bool read_only, struct err *e);
  */
 int snap_mount(struct snap *s, const char *target, const char **ret_type, const char **ret_mode,
 	struct err *e);
+/*
+ * Takes the snapshot of c, which has an lv, by LVM: instead of snap_prepare and snap_shoot, and
+ * otherwise as these.  lock: the pool's, held until LVM is done.
+ */
+int snap_lvm_take(const struct pool *pool, const struct container *c, int lock, struct undo *u,
+	struct snap *s, struct err *e);
+/* Undoes what an entry of kind LEDGER_LVM names, as snap_drop_entry; lock as above. */
+int snap_lvm_drop_entry(const struct ledger_entry *entry, int lock, struct err *e);
 /*
  * Undoes what a ledger entry names on an active pool: resumes its origins and unpauses its
  * container (if that was in this boot), removes the device, deletes the id if the metadata says

@@ -24,6 +24,7 @@ struct store_ops {
 		struct err *e);
 };
 
-extern const struct store_ops store_docker, store_containerd, store_tree;
+extern const struct store_ops store_docker, store_containerd, store_lvm, store_lxc, store_manual,
+	store_podman, store_proxmox, store_tree;
 /* NULL when there is none. */
 const struct store_ops *store_find(const char *type);

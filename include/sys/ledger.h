@@ -5,6 +5,7 @@
  *   POOL_ID.json         a snapshot: its pool, ids, device, origins that may be suspended, the
  *                        container that is paused or about to be, what tells it from others
  *   POOL_ID.mount.json   a container's own device, activated and mounted to be repaired
+ *   NAME.lvm.json        a snapshot that LVM takes, by the name it has there
  *   POOL.pool.json       a pool assembled by us
  *   TAG.archive.json     an unfinished archive: its destination, name and temporary files
  *   loopN.loop.json      a loop device that is not yet set to vanish with its last user
@@ -25,6 +26,7 @@
 /* In the order in which they are undone. */
 enum ledger_kind {
 	LEDGER_SNAPSHOT,
+	LEDGER_LVM,
 	LEDGER_MOUNT,
 	LEDGER_POOL,
 	LEDGER_LOOP,
@@ -49,8 +51,8 @@ struct thin_mark {
 struct ledger_entry {
 	enum ledger_kind kind;
 	char file[320];         /* name in the ledger folder; set by ledger_write and ledger_each */
-	char pool[DM_NAME_MAX]; /* snapshot, mount, pool, loop */
-	/* snapshot; mount: of these device and thin_id */
+	char pool[DM_NAME_MAX]; /* snapshot, lvm, mount, pool, loop */
+	/* snapshot, lvm; mount: of these device and thin_id */
 	char device[DM_NAME_MAX];
 	uint32_t thin_id, origin_id;
 	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
@@ -67,7 +69,7 @@ struct ledger_entry {
 	char path[4096];
 	/* archive */
 	char type[32];     /* of the destination */
-	char name[1024];   /* of the archive, below path */
+	char name[1024];   /* of the archive, below path; lvm: "VG/LV" of the snapshot */
 	char tag[17];      /* of its temporary files, 16 hexadecimal digits */
 	uint32_t kept;     /* length of the part of name's folder that was there before */
 	bool is_this_boot; /* read only */

@@ -11,6 +11,7 @@
 #include "err.h"
 
 #define PROGRAM_GRACE_MS 5000u /* from SIGTERM to SIGKILL */
+#define PROGRAM_KEPT 3
 #define PROGRAM_LINE_MAX 1000u /* bytes; longer lines arrive in pieces */
 
 /* One line of its stdout or stderr, without the newline; any bytes. */
@@ -19,6 +20,7 @@ typedef void program_line_fn(void *arg, const char *text, size_t len);
 struct program {
 	char *const *argv; /* argv[0]: the program's path; NULL at the end */
 	char *const *env;  /* all of its environment; NULL at the end */
+	int keep;          /* a descriptor of ours that it has as PROGRAM_KEPT; 0 or less: none */
 	uint64_t timeout_ms;
 	uint64_t stop_ms; /* how long it may go on once we are asked to stop (stop.h) */
 	program_line_fn *line;

@@ -25,7 +25,7 @@ const struct option_row option_rows[] = {
 	{0, "to", "PATH", "restore: the folder, new or empty; export: the image"},
 	{0, "no-devices", NULL, "restore: leave device nodes out"},
 	{0, "deep", NULL, "verify: decode everything too"},
-	{0, "rw", NULL, "mount: the container's own device, writable; it must not be in use"},
+	{0, "rw", NULL, "mount: the own device, writable; it must not be in use"},
 	{0, "thin-id", "N", "export: the thin device, instead of a container"},
 	{0, "metadata", "FILE", "export: the pool's metadata, file or device"},
 	{0, "data", "FILE", "export: the pool's data"},

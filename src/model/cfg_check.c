@@ -66,6 +66,43 @@ int cfg_check_path(const char *text, char *reason, size_t reason_size)
 	return 0;
 }
 
+int cfg_check_pool(const char *text, char *reason, size_t reason_size)
+{
+	if (text[0] == '/')
+		return cfg_check_path(text, reason, reason_size);
+	if (!*text || strchr(text, '/') || has_control(text))
+		return refuse(
+			reason, reason_size, "must be a name in /dev/mapper, or an absolute path");
+	if (strlen(text) > 127)
+		return refuse(reason, reason_size, "must not be longer than 127 bytes");
+	return 0;
+}
+
+int cfg_check_volumes(const char *text, char *reason, size_t reason_size)
+{
+	const char *slash = strchr(text, '/');
+
+	if (has_control(text))
+		return refuse(reason, reason_size, "must not contain control characters");
+	if (text[0] == '@')
+		return text[1] ? 0 : refuse(reason, reason_size, "'@' needs a tag");
+	if (!slash || slash == text || !slash[1] || strchr(slash + 1, '/'))
+		return refuse(reason, reason_size,
+			"must be VG/LV, a glob of that, or @ and a tag of LVM");
+	return 0;
+}
+
+int cfg_check_subdir(const char *text, char *reason, size_t reason_size)
+{
+	if (text[0] == '/')
+		return refuse(reason, reason_size, "must be relative to the device's root folder");
+	if (has_control(text))
+		return refuse(reason, reason_size, "must not contain control characters");
+	if (has_dotdot(text))
+		return refuse(reason, reason_size, "must not contain '..'");
+	return 0;
+}
+
 int cfg_check_match(const char *text, char *reason, size_t reason_size)
 {
 	static const char *const states[] = {"created", "running", "paused", "restarting", "exited",
@@ -240,13 +277,39 @@ static void check_job(const struct cfg_node *job, const struct names *stores,
 	report_missing(dests, cfg_node_get(job, "destination"), "destination", "destination", m);
 }
 
-static void check_trees(const struct cfg_node *stores, struct cfg_mistakes *m)
+static void check_volume(const struct cfg_node *v, struct cfg_mistakes *m)
+{
+	static const char *const others[] = {"pool", "thin_id", "size"};
+	const struct cfg_node *device = cfg_node_get(v, "device");
+
+	if (v->kind != NODE_MAP)
+		return;
+	for (size_t i = 0; device && i < ARRAY_LEN(others); i++) {
+		const struct cfg_node *other = cfg_node_get(v, others[i]);
+
+		if (other)
+			cfg_mistake(m, other, others[i], "not together with 'device', on line %zu",
+				device->line);
+	}
+	if (!device && !cfg_node_get(v, "pool"))
+		cfg_mistake(m, v, "volumes", "'device', or 'pool' and 'thin_id', is needed");
+	else if (!device && !cfg_node_get(v, "thin_id"))
+		cfg_mistake(m, v, "volumes", "'thin_id' is needed with 'pool'");
+}
+
+static void check_stores(const struct cfg_node *stores, struct cfg_mistakes *m)
 {
 	for (size_t i = 0; stores && stores->kind == NODE_LIST && i < stores->count; i++) {
-		struct names n = collect(cfg_node_get(stores->items[i], "trees"), "name", m);
+		const struct cfg_node *volumes = cfg_node_get(stores->items[i], "volumes");
+		struct names trees = collect(cfg_node_get(stores->items[i], "trees"), "name", m);
+		struct names n = collect(volumes, "name", m);
 
+		report_twice(&trees, "name", m);
 		report_twice(&n, "name", m);
+		free(trees.items);
 		free(n.items);
+		for (size_t k = 0; volumes && volumes->kind == NODE_LIST && k < volumes->count; k++)
+			check_volume(volumes->items[k], m);
 	}
 }
 
@@ -286,7 +349,7 @@ void cfg_cross_check(const struct cfg_node *root, struct cfg_mistakes *m)
 	struct names jobs = collect(list, "name", m);
 
 	report_twice(&stores, "name", m);
-	check_trees(cfg_node_get(root, "stores"), m);
+	check_stores(cfg_node_get(root, "stores"), m);
 	report_twice(&dests, "name", m);
 	report_twice(&jobs, "name", m);
 	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)

@@ -139,6 +139,8 @@ static void sample_sub(struct strbuf *out, const struct cfg_key *k, const char *
 {
 	strbuf_printf(out, "%s:\n", k->name);
 	for (const struct cfg_key *row = k->sub; row->name; row++) {
+		if (!row->sample)
+			continue;
 		strbuf_printf(out, "%s  %c ", margin, row == k->sub ? '-' : ' ');
 		sample_value(out, row);
 	}

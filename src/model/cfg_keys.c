@@ -6,10 +6,16 @@
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 #define PATH_PATTERN "^/"
 
-static const char *const store_types[] = {"docker", "containerd", "tree", NULL};
-static const char *const rooted[] = {"docker", "containerd", NULL};
+static const char *const store_types[] = {
+	"docker", "containerd", "lvm", "lxc", "manual", "podman", "proxmox", "tree", NULL};
+static const char *const rooted[] = {"docker", "containerd", "lxc", NULL};
+static const char *const pooled[] = {"docker", "containerd", "podman", NULL};
+static const char *const by_podman[] = {"podman", NULL};
+static const char *const by_proxmox[] = {"proxmox", NULL};
 static const char *const pausing[] = {"docker", NULL};
 static const char *const listed[] = {"tree", NULL};
+static const char *const by_lvm[] = {"lvm", NULL};
+static const char *const by_hand[] = {"manual", NULL};
 static const char *const dest_types[] = {"directory", NULL};
 static const char *const consistencies[] = {"freeze", "pause", NULL};
 static const char *const limit_actions[] = {"continue", "stop", NULL};
@@ -27,6 +33,26 @@ const struct cfg_key cfg_tree_keys[] = {
 	KEY_END,
 };
 
+const struct cfg_key cfg_volume_keys[] = {
+	KEY_STR(struct cfg_volume, name, .required = true, .check = cfg_check_name,
+		.pattern = NAME_PATTERN, .sample = "web",
+		.help = "Name of the container that the thin device stands for"),
+	KEY_STR(struct cfg_volume, device, .optional = true, .check = cfg_check_path,
+		.pattern = PATH_PATTERN,
+		.help = "Path of the thin device while it is active; instead of the next three"),
+	KEY_STR(struct cfg_volume, pool, .optional = true, .check = cfg_check_pool,
+		.sample = "tank-pool", .help = "The pool's name in device mapper, or its path"),
+	KEY_NUM(struct cfg_volume, thin_id, CFG_COUNT, 0, 0xFFEFFF, "0", "16773119",
+		.optional = true, .sample = "7",
+		.help = "The thin device's number in the pool; thinark's own are above these"),
+	KEY_NUM(struct cfg_volume, size, CFG_BYTES, 1 << 16, (int64_t)1 << 50, "64K", "1024T",
+		.optional = true, .sample = "10G",
+		.help = "Size of an inactive one, which its pool does not know; else not needed"),
+	KEY_STR(struct cfg_volume, subdir, .def = "", .check = cfg_check_subdir,
+		.help = "Folder in it that is the root of the container"),
+	KEY_END,
+};
+
 const struct cfg_key cfg_store_keys[] = {
 	KEY_STR(struct cfg_store, name, .required = true, .check = cfg_check_name,
 		.pattern = NAME_PATTERN, .sample = "docker",
@@ -36,7 +62,13 @@ const struct cfg_key cfg_store_keys[] = {
 	KEY_STR(struct cfg_store, root, .only = rooted, .def = "/var/lib/" CFG_TYPE,
 		.sample = "/var/lib/docker", .check = cfg_check_path, .pattern = PATH_PATTERN,
 		.help = "Data folder of the engine, which may run or be stopped"),
-	KEY_STR(struct cfg_store, pool, .only = rooted, .def = "", .sample = "docker-thinpool",
+	KEY_STR(struct cfg_store, config_dir, .only = by_proxmox, .def = "/etc/pve",
+		.check = cfg_check_path, .pattern = PATH_PATTERN,
+		.help = "Folder of the configuration of Proxmox VE"),
+	KEY_STR(struct cfg_store, graphroot, .only = by_podman,
+		.def = "/var/lib/containers/storage", .check = cfg_check_path,
+		.pattern = PATH_PATTERN, .help = "Root of containers/storage (storage.conf)"),
+	KEY_STR(struct cfg_store, pool, .only = pooled, .def = "", .sample = "docker-thinpool",
 		.rare = true, .help = "Name of the thin pool, where it is not found by itself"),
 	KEY_STR(struct cfg_store, socket, .only = pausing, .def = "/var/run/docker.sock",
 		.check = cfg_check_path, .pattern = PATH_PATTERN,
@@ -44,6 +76,12 @@ const struct cfg_key cfg_store_keys[] = {
 	KEY_MAPS(struct cfg_store, "trees", trees, tree_count, struct cfg_tree, cfg_tree_keys,
 		.only = listed, .required = true, .filled = true,
 		.help = "Folders, each of which is archived as one container"),
+	KEY_LIST(struct cfg_store, logical_volumes, .only = by_lvm, .required = true,
+		.filled = true, .check = cfg_check_volumes, .sample = "[vg0/web, \"@backup\"]",
+		.help = "Thin volumes as VG/LV, a glob of that, or @TAG; each is one container"),
+	KEY_MAPS(struct cfg_store, "volumes", volumes, volume_count, struct cfg_volume,
+		cfg_volume_keys, .only = by_hand, .required = true, .filled = true,
+		.help = "Thin devices, each of which is archived as one container"),
 	KEY_END,
 };
 

@@ -25,6 +25,7 @@ void container_done(struct container *c)
 	free(c->pool.metadata_path);
 	free(c->pool.device_name);
 	free(c->subdir);
+	free(c->lv);
 	free(c->path);
 	free(c->problem);
 	*c = (struct container){0};

@@ -6,7 +6,8 @@
 #include "scope.h"
 #include "store.h"
 
-static const struct store_ops *const stores[] = {&store_docker, &store_containerd, &store_tree};
+static const struct store_ops *const stores[] = {&store_docker, &store_containerd, &store_lvm,
+	&store_lxc, &store_manual, &store_podman, &store_proxmox, &store_tree};
 static const struct dest_ops *const dests[] = {&dest_directory};
 
 const struct store_ops *store_find(const char *type)

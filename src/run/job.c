@@ -26,9 +26,14 @@ static int stage_snapshot(struct job *j, struct err *e)
 {
 	struct snap *one = &j->snap;
 	size_t failed;
-	int r = j->is_shot ? 0 : prepare(j, e);
+	const bool is_lvm = j->container->lv != NULL;
+	int r = is_lvm       ? snap_lvm_take(j->pool, j->container, j->pool_lock, &j->undo, one, e)
+		: j->is_shot ? 0
+			     : prepare(j, e);
 
-	if (r == 0 && !j->is_shot) {
+	if (is_lvm)
+		j->time = time(NULL);
+	if (r == 0 && !j->is_shot && !is_lvm) {
 		r = snap_shoot(&one, 1, &failed, e);
 		j->time = time(NULL);
 	}

@@ -23,6 +23,7 @@ struct job {
 	const struct dest_ops *dest_ops;
 	const struct container *container;
 	const struct pool *pool;
+	int pool_lock;
 	char *name; /* of the archive */
 	const char *hostname;
 	size_t number, total;
@@ -93,8 +94,8 @@ const struct container *list_find(
  * uses; *ret_left counts what remains.
  */
 int recover_entries(const char *pool, size_t *ret_left, struct err *e);
-/* Undoes one entry whose pool's lock the caller holds, and removes it. */
-int recover_mounted(const struct ledger_entry *x, struct err *e);
+/* Undoes one entry, under the lock of its pool, and removes it. */
+int recover_mounted(const struct ledger_entry *x, int lock, struct err *e);
 /* The same for unfinished archives, which need no device mapper; what is out of reach waits. */
 int recover_archives(struct err *e);
 

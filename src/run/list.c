@@ -206,6 +206,28 @@ static int check_pool(const struct run_options *o, const struct pool_ref *ref)
 	return say(o, "pool", p.name, note, NULL);
 }
 
+static bool has_pool(const struct container *c)
+{
+	return c->volume == VOLUME_THIN && !c->problem;
+}
+
+/* Most stores have one pool, and then the first container tells. */
+static bool is_first_of_pool(const struct container_list *l, size_t at)
+{
+	const char *name = l->items[at].pool.dm_name;
+
+	if (!has_pool(&l->items[at]))
+		return false;
+	for (size_t i = 0; i < at; i++) {
+		const char *other = l->items[i].pool.dm_name;
+
+		if (has_pool(&l->items[i]) &&
+			(name == other || (name && other && strcmp(name, other) == 0)))
+			return false;
+	}
+	return true;
+}
+
 static int check_store(const struct run_options *o, const struct cfg_store *s)
 {
 	struct container_list list = {0};
@@ -222,10 +244,8 @@ static int check_store(const struct run_options *o, const struct cfg_store *s)
 		note, sizeof(note), "%zu containers, %zu that cannot be archived", list.count, bad);
 	code = exit_worst(code, say(o, "store", s->name, note, r < 0 ? &e : NULL));
 	for (size_t i = 0; i < list.count; i++)
-		if (list.items[i].volume == VOLUME_THIN && !list.items[i].problem) {
+		if (is_first_of_pool(&list, i))
 			code = exit_worst(code, check_pool(o, &list.items[i].pool));
-			break;
-		}
 	container_list_done(&list);
 	return code;
 }

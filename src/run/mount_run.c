@@ -234,8 +234,7 @@ static int match_entry(void *arg, struct ledger_entry *x, struct err *e)
 	struct search *s = arg;
 
 	(void)e;
-	if ((x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_MOUNT) &&
-		strcmp(x->path, s->dir) == 0) {
+	if (x->kind <= LEDGER_MOUNT && strcmp(x->path, s->dir) == 0) {
 		*s->ret = *x;
 		s->count++;
 	}
@@ -255,7 +254,7 @@ static int umount_one(const char *dir, struct ledger_entry *x, struct err *e)
 	r = lock_take("pool", x->pool, "umount", 10, &lock, e);
 	if (r == 0 && x->is_this_boot && view_umount_now(dir, e) < 0)
 		return e->code;
-	return r < 0 ? r : recover_mounted(x, e);
+	return r < 0 ? r : recover_mounted(x, lock, e);
 }
 
 int run_umount(const struct run_options *o, const char *arg)

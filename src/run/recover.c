@@ -13,6 +13,11 @@
 #define ORPHAN_WAIT_S 10
 #define RESUME_MS 10000u /* for the engine's answer */
 
+static bool is_snapshot(const struct ledger_entry *x)
+{
+	return x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_LVM;
+}
+
 struct recovery {
 	const char *pool; /* only its entries, and its lock is ours; NULL: all */
 	/* What lies in an inactive pool, or in a destination out of reach, can wait. */
@@ -25,7 +30,7 @@ struct recovery {
  */
 static void resume_origins(const struct ledger_entry *x, size_t *left)
 {
-	for (int i = 0; x->kind == LEDGER_SNAPSHOT && x->is_this_boot && i < x->origin_count; i++) {
+	for (int i = 0; is_snapshot(x) && x->is_this_boot && i < x->origin_count; i++) {
 		struct err e = {0};
 		int r = snapper_resume(x->origins[i], &e);
 
@@ -54,7 +59,7 @@ static int resume_one(void *arg, struct ledger_entry *x, struct err *e)
 	size_t *left = arg;
 	AUTO_CLOSE int lock = -1;
 
-	if (x->kind != LEDGER_SNAPSHOT)
+	if (!is_snapshot(x))
 		return 0;
 	int r = lock_take("pool", x->pool, "recovery", 0, &lock, e);
 	if (r == 0) {
@@ -85,7 +90,8 @@ static int find_pool(struct ledger_entry *x, struct err *e)
 	struct pool pool;
 	int r = pool_named(x->pool, &pool, e);
 
-	if (r != -ENOENT || !x->mark.is_whole)
+	/* LVM knows its snapshot by name. */
+	if (r != -ENOENT || !x->mark.is_whole || x->kind == LEDGER_LVM)
 		return r;
 	r = pool_find_marked(x->thin_id, &x->mark, &pool, e);
 	if (r == 0) {
@@ -113,8 +119,8 @@ static bool is_in_use(const struct ledger_entry *x)
 	struct dmdev_info i;
 	struct err ignored;
 
-	return (x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_MOUNT) && x->path[0] &&
-	       x->is_this_boot && dmdev_info(x->device, &i, &ignored) == 0 && i.exists &&
+	return (is_snapshot(x) || x->kind == LEDGER_MOUNT) && x->path[0] && x->is_this_boot &&
+	       dmdev_info(x->device, &i, &ignored) == 0 && i.exists &&
 	       view_is_mounted(i.major, i.minor);
 }
 
@@ -194,9 +200,11 @@ static int lock_pool(const char *pool, int *lock, struct err *e)
 				 : r;
 }
 
-static int undo_entry(const struct ledger_entry *x, struct err *e)
+static int undo_entry(const struct ledger_entry *x, int lock, struct err *e)
 {
 	switch (x->kind) {
+	case LEDGER_LVM:
+		return snap_lvm_drop_entry(x, lock, e);
 	case LEDGER_POOL:
 		return recover_pool(x, e);
 	case LEDGER_MOUNT:
@@ -217,11 +225,11 @@ static int take_entry(const struct recovery *v, struct ledger_entry *x, int *loc
 		return 1;
 	if (is_in_use(x) || (x->kind == LEDGER_POOL && is_pool_in_use(x->pool)))
 		return 1;
-	int r = x->kind == LEDGER_SNAPSHOT ? find_pool(x, e) : 0;
+	int r = is_snapshot(x) ? find_pool(x, e) : 0;
 
 	if (r == -ENOENT && v->is_active_only)
 		return 1;
-	if (v->pool && (x->kind != LEDGER_SNAPSHOT || strcmp(v->pool, x->pool) != 0))
+	if (v->pool && (!is_snapshot(x) || strcmp(v->pool, x->pool) != 0))
 		return 1;
 	/* What misses the pool says so. */
 	if (r < 0 && r != -ENOENT)
@@ -244,7 +252,7 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 	if (r == -EWOULDBLOCK || r == 1)
 		return 0;
 	if (r == 0)
-		r = undo_entry(x, &mine);
+		r = undo_entry(x, lock, &mine);
 	if (r == 0)
 		r = ledger_remove(x, &mine);
 	if (r < 0 && v->is_active_only && x->kind == LEDGER_ARCHIVE) {
@@ -261,9 +269,9 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 	return 0;
 }
 
-int recover_mounted(const struct ledger_entry *x, struct err *e)
+int recover_mounted(const struct ledger_entry *x, int lock, struct err *e)
 {
-	int r = undo_entry(x, e);
+	int r = undo_entry(x, lock, e);
 
 	return r < 0 ? r : ledger_remove(x, e);
 }

@@ -57,6 +57,9 @@ static int enter(struct round *r, struct job *j, struct err *e)
 		return err_set(e, ERR_SOURCE, -ECANCELED, "not attempted: %s", r->ended);
 	if (c->problem)
 		return err_set(e, ERR_STORE, -EINVAL, "%s", c->problem);
+	if (r->cfg->group && c->lv)
+		return err_set(e, ERR_STORE, -ENOTSUP,
+			"LVM takes one snapshot after the other, so not in one instant (group)");
 	if (strcmp(r->cfg->consistency, "pause") == 0) {
 		const struct cfg_store *store = cfg_find_store(r->o->cfg, c->store);
 
@@ -75,6 +78,7 @@ static int enter(struct round *r, struct job *j, struct err *e)
 		ret = pools_enter(&r->pools, &c->pool, &use, e);
 	if (use) {
 		j->pool = &use->pool;
+		j->pool_lock = use->lock;
 		j->next_id = &use->next_id;
 	}
 	return ret;

@@ -12,12 +12,14 @@
 
 #include "clock.h"
 #include "json.h"
+#include "lvm.h"
 #include "scope.h"
 #include "str.h"
 #include "thinmeta.h"
 
 static const char *const kinds[LEDGER_KINDS] = {
 	[LEDGER_SNAPSHOT] = "snapshot",
+	[LEDGER_LVM] = "lvm",
 	[LEDGER_MOUNT] = "mount",
 	[LEDGER_POOL] = "pool",
 	[LEDGER_LOOP] = "loop",
@@ -129,6 +131,9 @@ static int store(int dir, const char *name, const char *text, size_t len)
 static void name_entry(struct ledger_entry *x)
 {
 	switch (x->kind) {
+	case LEDGER_LVM:
+		(void)snprintf(x->file, sizeof(x->file), "%s.lvm.json", lvm_name(x->name));
+		break;
 	case LEDGER_MOUNT:
 		(void)snprintf(
 			x->file, sizeof(x->file), "%s_%" PRIx32 ".mount.json", x->pool, x->thin_id);
@@ -169,6 +174,8 @@ static void put(struct strbuf *b, const char *key, const char *value)
 
 static void put_device(struct strbuf *b, const struct ledger_entry *x)
 {
+	if (x->kind == LEDGER_LVM)
+		put(b, "name", x->name);
 	put(b, "pool", x->pool);
 	strbuf_printf(
 		b, ",\"thin_id\":%" PRIu32 ",\"origin_id\":%" PRIu32, x->thin_id, x->origin_id);
@@ -294,6 +301,9 @@ static bool take_device(const json_t *j, struct ledger_entry *x)
 {
 	const json_t *origins = json_object_get(j, "origins");
 
+	if (x->kind == LEDGER_LVM &&
+		(!take(j, "name", x->name, sizeof(x->name)) || !lvm_is_full_name(x->name)))
+		return false;
 	if (!take(j, "pool", x->pool, sizeof(x->pool)) || strchr(x->pool, '/') ||
 		!take(j, "device", x->device, sizeof(x->device)) || strchr(x->device, '/') ||
 		!take_number(j, "thin_id", THINMETA_ID_MAX, &x->thin_id) ||

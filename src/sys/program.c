@@ -124,7 +124,7 @@ static int watch(const struct program *s, struct child *c, struct err *e)
 	return 0;
 }
 
-static int prepare(posix_spawnattr_t *attr, posix_spawn_file_actions_t *files, int out)
+static int prepare(posix_spawnattr_t *attr, posix_spawn_file_actions_t *files, int out, int keep)
 {
 	sigset_t none, all;
 	int r;
@@ -140,8 +140,11 @@ static int prepare(posix_spawnattr_t *attr, posix_spawn_file_actions_t *files, i
 		r = posix_spawn_file_actions_adddup2(files, out, STDERR_FILENO);
 	if (r == 0)
 		r = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (r == 0 && keep > 0)
+		r = posix_spawn_file_actions_adddup2(files, keep, PROGRAM_KEPT);
 	if (r == 0)
-		r = posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1);
+		r = posix_spawn_file_actions_addclosefrom_np(
+			files, keep > 0 ? PROGRAM_KEPT + 1 : PROGRAM_KEPT);
 	if (r == 0)
 		r = posix_spawn_file_actions_addchdir_np(files, "/");
 	return r;
@@ -161,7 +164,7 @@ static int start(const struct program *s, struct child *c, struct err *e)
 		return err_sys(e, ERR_SOURCE, -errno, "pipe");
 	(void)posix_spawnattr_init(&attr);
 	(void)posix_spawn_file_actions_init(&files);
-	int r = prepare(&attr, &files, in);
+	int r = prepare(&attr, &files, in, s->keep);
 	if (r == 0)
 		r = posix_spawn(&c->pid, s->argv[0], &files, &attr, s->argv, s->env);
 	(void)posix_spawn_file_actions_destroy(&files);

@@ -95,6 +95,8 @@ void suite_list(struct suite *f, const struct store_ops *ops, const char *pool)
 	struct cfg_store cfg = {.name = (char *)"s",
 		.type = (char *)ops->type,
 		.root = f->root,
+		.config_dir = f->root,
+		.graphroot = f->root,
 		.pool = (char *)pool};
 
 	clear(f);
@@ -176,7 +178,7 @@ static void is_sorted_and_stable(void **state)
 
 		assert_string_equal(c->store, "s");
 		assert_true(c->id && c->name && c->state && c->subdir && c->pool.dm_name);
-		assert_true(c->pool.device_name && c->config_json);
+		assert_true(c->config_json && !c->pool.device_name == fixture->is_lvm);
 		assert_int_equal(c->volume, VOLUME_THIN);
 		assert_true(i == 0 || strcmp(c[-1].id, c->id) < 0);
 	}
@@ -194,6 +196,8 @@ static void appends(void **state)
 	struct cfg_store cfg = {.name = (char *)"t",
 		.type = (char *)fixture->ops->type,
 		.root = f->root,
+		.config_dir = f->root,
+		.graphroot = f->root,
 		.pool = (char *)fixture->pool};
 
 	fixture->write(f, specs, 2);
@@ -391,7 +395,7 @@ static void follows_no_link_and_waits_for_nothing(void **state)
 	}
 	look(NULL);
 	print_message("%s: %zu links, %zu fifos\n", fixture->ops->type, links, fifos);
-	assert_true(links >= 5 && fifos >= 3);
+	assert_true(links >= (fixture->is_lvm ? 2 : 5) && fifos >= (fixture->is_lvm ? 1 : 3));
 	list(f);
 	AUTO_FREE char *again = in_words(f);
 	assert_string_equal(again, whole);

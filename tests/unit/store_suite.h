@@ -58,6 +58,7 @@ struct suite_spec {
 struct suite_fixture {
 	const struct store_ops *ops;
 	const char *pool; /* of the configuration; NULL: none */
+	bool is_lvm; /* LVM says which device it is: no hint is needed, and few files are read */
 	/* Writes a folder with these containers at the root, in that order. */
 	void (*write)(const struct suite *f, const struct suite_spec *specs, size_t count);
 };

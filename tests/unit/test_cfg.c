@@ -21,6 +21,12 @@
 #define HEAD                                                                                       \
 	"stores: [{name: d, type: docker}]\n"                                                      \
 	"destinations: [{name: l, type: directory, path: /b}]\n"
+#define VOLUMES(list)                                                                              \
+	"stores: [{name: d, type: manual, volumes: [" list "]}]\n"                                 \
+	"destinations: [{name: l, type: directory, path: /b}]\n"
+#define LVM(list)                                                                                  \
+	"stores: [{name: d, type: lvm, logical_volumes: [" list "]}]\n"                            \
+	"destinations: [{name: l, type: directory, path: /b}]\n"
 #define JOBS "jobs: [{name: n, stores: [d], destination: l}]\n"
 
 static int load(const char *text, size_t len, struct cfg *cfg, struct strbuf *mistakes)
@@ -59,11 +65,11 @@ static void defaults(void **state)
 /* One row of the table, yet each engine has a folder of its own. */
 static void default_of_a_type(void **state)
 {
-	static const char text[] =
-		"stores: [{name: d, type: docker}, {name: c, type: containerd}]\n"
-		"destinations: [{name: l, type: directory, path: /b}]\n"
-		"jobs: [{name: n, stores: [c], destination: l, containers: ["
-		"'pod:a-*', 'namespace:k8s.io', 'state:stopped']}]\n";
+	static const char text[] = "stores: [{name: d, type: docker}, {name: c, type: containerd}, "
+				   "{name: x, type: lxc}, {name: p, type: proxmox}]\n"
+				   "destinations: [{name: l, type: directory, path: /b}]\n"
+				   "jobs: [{name: n, stores: [c], destination: l, containers: ["
+				   "'pod:a-*', 'namespace:k8s.io', 'state:stopped']}]\n";
 	AUTO_STRBUF mistakes = {0};
 	struct cfg cfg = {0};
 
@@ -72,6 +78,36 @@ static void default_of_a_type(void **state)
 	assert_string_equal(cfg_find_store(&cfg, "d")->root, "/var/lib/docker");
 	assert_string_equal(cfg_find_store(&cfg, "c")->root, "/var/lib/containerd");
 	assert_string_equal(cfg_find_store(&cfg, "c")->pool, "");
+	assert_string_equal(cfg_find_store(&cfg, "x")->root, "/var/lib/lxc");
+	assert_string_equal(cfg_find_store(&cfg, "p")->config_dir, "/etc/pve");
+	assert_null(cfg_find_store(&cfg, "p")->root);
+	cfg_done(&cfg);
+}
+
+/* What is left out of a device by hand is told from what is zero. */
+static void volumes_by_hand(void **state)
+{
+	static const char text[] = VOLUMES(
+		"{name: a, pool: p, thin_id: 16773119, size: 10G, subdir: rootfs}, "
+		"{name: b, device: /dev/mapper/b}, {name: c, pool: /dev/mapper/p, thin_id: 0}")
+		JOBS;
+	AUTO_STRBUF mistakes = {0};
+	struct cfg cfg = {0};
+
+	(void)state;
+	assert_int_equal(load(text, strlen(text), &cfg, &mistakes), 0);
+	const struct cfg_store *s = cfg_find_store(&cfg, "d");
+	assert_int_equal(s->volume_count, 3);
+	const struct cfg_volume *v = s->volumes;
+	assert_string_equal(v[0].pool, "p");
+	assert_null(v[0].device);
+	assert_int_equal(v[0].thin_id, 16773119);
+	assert_int_equal(v[0].size, (int64_t)10 << 30);
+	assert_string_equal(v[0].subdir, "rootfs");
+	assert_string_equal(v[1].device, "/dev/mapper/b");
+	assert_null(v[1].pool);
+	assert_string_equal(v[1].subdir, "");
+	assert_int_equal(v[2].thin_id + v[2].size, 0);
 	cfg_done(&cfg);
 }
 
@@ -93,8 +129,8 @@ static void ten_mistakes(void **state)
 {
 	(void)state;
 	static const char *const want[] = {
-		"f:4:11: type: 'dokcer' is not one of 'docker', 'containerd', 'tree'; did you mean "
-		"'docker'?\n",
+		"f:4:11: type: 'dokcer' is not one of 'docker', 'containerd', 'lvm', 'lxc', "
+		"'manual', 'podman', 'proxmox', 'tree'; did you mean 'docker'?\n",
 		"f:5:11: root: 'var/lib/docker': must be an absolute path, starting with '/'\n",
 		"f:7:5: path: missing, a value is required\n",
 		"f:11:22: stores: there is no store 'dokcer'; did you mean 'docker'?\n",
@@ -174,6 +210,32 @@ static const struct {
 	{HEAD "jobs: [{name: n, stores: [d], destination: l, exclude_patterns: [/tmp]}]\n",
 		"f:3:66: exclude_patterns: '/tmp': is relative to the container's '/', drop the "
 		"leading '/'\n"},
+	{VOLUMES("{name: a}") JOBS,
+		"f:1:44: volumes: 'device', or 'pool' and 'thin_id', is needed\n"},
+	{VOLUMES("{name: a, pool: p}") JOBS, "f:1:44: volumes: 'thin_id' is needed with 'pool'\n"},
+	{VOLUMES("{name: a, thin_id: 1}") JOBS,
+		"f:1:44: volumes: 'device', or 'pool' and 'thin_id', is needed\n"},
+	{VOLUMES("{name: a, device: /d, thin_id: 1}") JOBS,
+		"f:1:75: thin_id: not together with 'device', on line 1\n"},
+	{VOLUMES("{name: a, device: /d, size: 1G}") JOBS,
+		"f:1:72: size: not together with 'device', on line 1\n"},
+	{VOLUMES("{name: a, device: d}") JOBS,
+		"f:1:62: device: 'd': must be an absolute path, starting with '/'\n"},
+	{VOLUMES("{name: a, pool: vg/p, thin_id: 1}") JOBS,
+		"f:1:60: pool: 'vg/p': must be a name in /dev/mapper, or an absolute path\n"},
+	{VOLUMES("{name: a, pool: p, thin_id: 16773120}") JOBS,
+		"f:1:72: thin_id: '16773120': out of range, 0 to 16773119 is allowed\n"},
+	{VOLUMES("{name: a, pool: p, thin_id: 1, subdir: a/../..}") JOBS,
+		"f:1:83: subdir: 'a/../..': must not contain '..'\n"},
+	{VOLUMES("{name: a, pool: p, thin_id: 1, subdir: /a}") JOBS,
+		"f:1:83: subdir: '/a': must be relative to the device's root folder\n"},
+	{VOLUMES("{name: a, device: /d}, {name: a, device: /e}") JOBS,
+		"f:1:74: name: 'a' is already used on line 1\n"},
+	{LVM("vg") JOBS, "f:1:49: logical_volumes: 'vg': must be VG/LV, a glob of that, or @ and a "
+			 "tag of LVM\n"},
+	{LVM("a/b/c") JOBS, "f:1:49: logical_volumes: 'a/b/c': must be VG/LV, a glob of that, or @ "
+			    "and a tag of LVM\n"},
+	{LVM("'@'") JOBS, "f:1:49: logical_volumes: '@': '@' needs a tag\n"},
 	{HEAD JOBS "commands: [{run: [/bin/true]}]\n",
 		"f:4:12: commands: 'before' or 'after' is needed\n"},
 	{HEAD JOBS "commands:\n- before: job\n  after: job\n  run: [/bin/true]\n",
@@ -437,6 +499,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(default_of_a_type),
+		cmocka_unit_test(volumes_by_hand),
 		cmocka_unit_test(sample_is_accepted),
 		cmocka_unit_test(ten_mistakes),
 		cmocka_unit_test(wrong_files),

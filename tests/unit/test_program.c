@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,6 +121,37 @@ static void it_sees_only_what_it_should(void **state)
 	assert_string_equal(seen.text.data,
 		"A=1\nB=x y\n/\nread 1\n0\n1\n2\nBlk 0000000\nIgn 0000000\nleads\nerror\nlast\n");
 	strbuf_free(&seen.text);
+}
+
+/* One descriptor may be left to it, whatever number it has here, and no other. */
+static void it_keeps_what_it_should(void **state)
+{
+	char *const argv[] = {
+		(char *)"/bin/sh", (char *)"-c", (char *)"ls /proc/$$/fd; echo told >&3", NULL};
+	char *const env[] = {NULL};
+	char text[8] = "";
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct seen seen = {0};
+		struct program_result got;
+		AUTO_CLOSE int file = memfd_create("kept", MFD_CLOEXEC);
+		AUTO_CLOSE int kept = i ? fcntl(file, F_DUPFD_CLOEXEC, 40) : dup(file);
+		const struct program s = {.argv = argv,
+			.env = env,
+			.keep = kept,
+			.timeout_ms = 20000,
+			.line = on_line,
+			.arg = &seen};
+		struct err e = {0};
+
+		assert_int_equal(program_run(&s, &got, &e), 0);
+		assert_int_equal(got.code, 0);
+		assert_string_equal(seen.text.data, "0\n1\n2\n3\n");
+		assert_int_equal(pread(file, text, sizeof(text) - 1, 0), 5);
+		assert_string_equal(text, "told\n");
+		strbuf_free(&seen.text);
+	}
 }
 
 static void its_end_is_told(void **state)
@@ -479,6 +511,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_sees_only_what_it_should),
+		cmocka_unit_test(it_keeps_what_it_should),
 		cmocka_unit_test(its_end_is_told),
 		cmocka_unit_test(what_cannot_start_says_why),
 		cmocka_unit_test(time_out_ends_the_whole_group),
