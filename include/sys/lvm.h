@@ -19,7 +19,8 @@
 
 struct lvm_lv {
 	char vg[LVM_NAME_MAX], name[LVM_NAME_MAX];
-	char pool[LVM_NAME_MAX]; /* of a thin volume */
+	char pool[LVM_NAME_MAX];   /* of a thin volume */
+	char origin[LVM_NAME_MAX]; /* volume that it was made from; empty: none is left */
 	char uuid[40];
 	char *tags; /* separated by commas; owned by the list */
 	uint32_t thin_id;

@@ -130,7 +130,9 @@ static int take_lv(
 	v->is_open = strlen(attr) > 5 && attr[5] == 'o';
 	if (!v->is_thin)
 		return 0;
-	if (!take(j, "pool_lv", v->pool, sizeof(v->pool)) || !lvm_is_name(v->pool))
+	if (!take(j, "origin", v->origin, sizeof(v->origin)))
+		v->problem = "its origin is not known";
+	else if (!take(j, "pool_lv", v->pool, sizeof(v->pool)) || !lvm_is_name(v->pool))
 		v->problem = "its pool is not known";
 	else if (!take_number(j, "thin_id", THINMETA_ID_MAX, &id))
 		v->problem = "its thin id is out of range";
@@ -141,6 +143,22 @@ static int take_lv(
 		v->problem = "LVM reports that it is damaged (lv_health_status)";
 	v->thin_id = (uint32_t)id;
 	return 0;
+}
+
+/*
+ * What is not mapped comes from another volume, its external origin: of it or of the one that it is
+ * a snapshot of.  A device over the thin id alone would show zeros there.
+ */
+static bool is_external(const struct lvm_list *l, const struct lvm_lv *v)
+{
+	const struct lvm_lv *at = v;
+
+	for (size_t i = 0; i <= l->count && at->origin[0]; i++) {
+		at = lvm_in_list(l, at->vg, at->origin);
+		if (!at || !at->is_thin || strcmp(at->pool, v->pool) != 0)
+			return true;
+	}
+	return at->origin[0] != '\0';
 }
 
 int lvm_parse(const char *text, size_t len, const char *name, struct lvm_list *ret, struct err *e)
@@ -158,6 +176,10 @@ int lvm_parse(const char *text, size_t len, const char *name, struct lvm_list *r
 		return err_sys(e, ERR_FATAL, -ENOMEM, "%s", name);
 	for (size_t i = 0; r == 0 && i < json_array_size(list); i++)
 		r = take_lv(json_array_get(list, i), name, i, &ret->items[ret->count++], e);
+	for (size_t i = 0; r == 0 && i < ret->count; i++)
+		if (ret->items[i].is_thin && !ret->items[i].problem &&
+			is_external(ret, &ret->items[i]))
+			ret->items[i].problem = "it has an external origin";
 	if (r < 0)
 		lvm_list_done(ret);
 	return r;
@@ -264,7 +286,8 @@ int lvm_list(struct lvm_list *ret, struct err *e)
 {
 	char *const argv[] = {program(), (char *)"lvs", (char *)"--reportformat", (char *)"json",
 		(char *)"--units", (char *)"b", (char *)"--nosuffix", (char *)"-o",
-		(char *)"vg_name,lv_name,lv_uuid,lv_attr,segtype,pool_lv,thin_id,lv_size,lv_tags,"
+		(char *)"vg_name,lv_name,lv_uuid,lv_attr,segtype,pool_lv,origin,thin_id,lv_size,lv_"
+			"tags,"
 			"lv_health_status",
 		NULL};
 	AUTO_CLOSE int fd = memfd_create("lvs", MFD_CLOEXEC);

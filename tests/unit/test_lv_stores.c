@@ -43,7 +43,7 @@ static void volume(const char *vg, const char *name, const char *type, long long
 	report_len += (size_t)snprintf(report + report_len, sizeof(report) - report_len,
 		"%s{\"vg_name\":\"%s\",\"lv_name\":\"%s\",\"lv_uuid\":\"u\",\"lv_attr\":\"V\","
 		"\"segtype\":\"%s\",\"pool_lv\":\"data\",\"thin_id\":\"%lld\",\"lv_size\":\"%lld\","
-		"\"lv_tags\":\"\"}",
+		"\"lv_tags\":\"\",\"origin\":\"\"}",
 		report_len ? "," : "", vg, name, type, id, size);
 	assert_true(report_len < sizeof(report));
 }

@@ -16,13 +16,17 @@
 #include "store.h"
 #include "str.h"
 
-#define LV(vg, name, type, attr, pool, id, size, tags, health)                                     \
+#define FROM(vg, name, type, attr, pool, id, size, tags, health, origin)                           \
 	"{\"vg_name\":\"" vg "\",\"lv_name\":\"" name "\",\"lv_uuid\":\"u-" name "\","             \
 	"\"lv_attr\":\"" attr "\",\"segtype\":\"" type "\",\"pool_lv\":\"" pool "\","              \
 	"\"thin_id\":\"" id "\",\"lv_size\":\"" size "\",\"lv_tags\":\"" tags "\","                \
-	"\"lv_health_status\":\"" health "\"}"
+	"\"lv_health_status\":\"" health "\",\"origin\":\"" origin "\"}"
+#define LV(vg, name, type, attr, pool, id, size, tags, health)                                     \
+	FROM(vg, name, type, attr, pool, id, size, tags, health, "")
 #define THIN(vg, name, id, size, tags)                                                             \
 	LV(vg, name, "thin", "Vwi-a-tz--", "po-ol", id, size, tags, "")
+#define SNAP(name, pool, origin)                                                                   \
+	FROM("vg", name, "thin", "Vwi-a-tz--", pool, "1", "512", "", "", origin)
 #define REPORT(lvs) "{\"report\":[{\"lv\":[" lvs "]}],\"log\":[]}"
 
 static const char whole[] = REPORT(THIN("vg-0", "web", "1", "1048576", "") "," LV("vg-0", "open",
@@ -107,6 +111,30 @@ static void reports_are_parsed(void **state)
 		assert_int_equal(e.kind, ERR_STORE);
 		assert_non_null(strstr(e.text, "lvs"));
 	}
+}
+
+/* What is not mapped of these is not in their pool. */
+static void external_origins(void **state)
+{
+	static const char text[] = REPORT(SNAP("a", "p", "") "," SNAP("b", "p", "a") "," SNAP(
+		"c", "p", "b") "," SNAP("x1", "p", "plain") "," SNAP("x2", "p", "x1") "," SNAP("x3",
+		"q", "a") "," SNAP("x4", "p", "gone") "," SNAP("x5", "p", "x5") "," LV("vg",
+		"plain", "linear", "-ri-------", "", "", "4096", "", ""));
+	struct lvm_list l = {0};
+	struct err e = {0};
+	size_t external = 0;
+
+	(void)state;
+	assert_int_equal(lvm_parse(text, strlen(text), "lvs", &l, &e), 0);
+	for (size_t i = 0; i < l.count; i++) {
+		const char *why = l.items[i].problem;
+
+		if (!why != (l.items[i].name[0] != 'x') || (why && !strstr(why, "external origin")))
+			fail_msg("%s: %s", l.items[i].name, why ? why : "no problem");
+		external += why != NULL;
+	}
+	assert_int_equal(external, 5);
+	lvm_list_done(&l);
 }
 
 static void names(void **state)
@@ -293,6 +321,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reports_are_parsed),
+		cmocka_unit_test(external_origins),
 		cmocka_unit_test(names),
 		cmocka_unit_test(snapshots),
 		cmocka_unit_test(removals),

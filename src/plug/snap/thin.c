@@ -343,6 +343,9 @@ int snap_prepare(const struct pool *pool, const struct container *c, const char 
 	uint32_t *next_id, struct undo *u, struct snap *s, struct err *e)
 {
 	*s = (struct snap){.pool = pool, .size_bytes = c->size_bytes, .undo = u};
+	if (c->lv)
+		return err_set(
+			e, ERR_SOURCE, -ENOTSUP, "'%s' is LVM's, which takes the snapshot", c->lv);
 	(void)snprintf(s->entry.pool, sizeof(s->entry.pool), "%s", pool->name);
 	s->entry.origin_id = c->thin_id;
 	int n = pool_find_thin(pool, c->thin_id, s->entry.origins, SNAPPER_ORIGINS, e);

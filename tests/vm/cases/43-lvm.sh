@@ -26,7 +26,7 @@ config() {
 		stores:
 		  - name: lvm
 		    type: lvm
-		    logical_volumes: [vg-0/web, "@backup", "vg-0/none*"]
+		    logical_volumes: [vg-0/web, "@backup", "vg-0/none*"$2]
 		  - name: hand
 		    type: manual
 		    volumes: [{name: web, device: /dev/vg-0/web}]
@@ -66,8 +66,16 @@ compare() {
 	umount /mnt/reference && quiet lvremove -y vg-0/reference || not_ok "reference of $1 goes away"
 }
 
+# One whose content is partly in another volume, and a snapshot of it.
+quiet lvchange -an vg-0/plain && quiet lvchange -pr vg-0/plain &&
+	quiet lvcreate -s --thinpool vg-0/thin-pool -n outer vg-0/plain && quiet lvcreate -s -n outer2 vg-0/outer ||
+	give_up "an external origin"
+
 # -- what there is -----------------------------------------------------------------------------------------
 
+config '' ', "vg-0/outer*"'
+thinark_exits "external origins: ps" 3 --json ps
+is "external origins: both are refused" "$(grep -c "'vg-0/outer2\\{0,1\\}': it has an external origin" $work/stdout)" 2
 config ''
 thinark_exits "ps" 3 --json ps
 jq -r 'select(.type == "container" and .store == "lvm") | [.name, .id, .state, .thin_id, .size_bytes] | @tsv' \

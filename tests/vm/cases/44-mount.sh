@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # disks: xfs
-# limit: 500
+# limit: 700
 #
 # mount shows a container's files on a folder: a snapshot of a live one, the own device of a stopped one for repair;
 # with and without the engine. umount, recover and a new boot undo all of it.
@@ -48,7 +48,7 @@ leak_check_end "unmounted by hand"
 
 # Killed at any moment: recover takes it away.
 leak_check_begin
-for ms in 50 150 300 450 600 750 900; do
+for ms in 100 300 500 700 900; do
 	timeout -s KILL 0.$(printf %03d $ms) "$THINARK" -c $work/thinark.yaml mount web /mnt/web >/dev/null 2>&1
 	! mountpoint -q /mnt/web || umount /mnt/web
 	thinark_exits "recover after a kill within $ms ms" 0 recover
