@@ -565,6 +565,9 @@ int restore_tree(struct reader *r, const struct restore_options *o, struct resto
 	writers_free(x.writers);
 	/* Also after a failure: what is there shall be as good as it can be. */
 	set_folders(&x);
+	/* Once for all of it; errors of writing that the kernel did later come to light here. */
+	if (rc == 0 && syncfs(o->dirfd) < 0)
+		rc = err_sys(e, ERR_DEST, -errno, "cannot sync the target");
 	for (size_t i = 0; rc == 0 && i < o->path_count; i++)
 		if (!found[i])
 			trouble_add(t, o->paths[i], "not in the archive", ENOENT);
