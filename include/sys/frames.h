@@ -2,11 +2,12 @@
 /*
  * The compressed stream: independent zstd frames with checksums, one a FRAMES_CUT of
  * uncompressed bytes, then the index and the seek table of the zstd seekable format in skippable
- * frames (docs/format.md).  Also the SHA-256 of everything written.  The only user of libzstd's
- * compression.
+ * frames (docs/format.md).  Also SHA-256: of everything written, of each frame, of the contents of
+ * files.  The only user of libzstd's compression.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,16 @@ void frames_limit(struct frames *f, unsigned workers, size_t memory);
 /* At most so many bytes go in a second; 0: no limit. */
 void frames_rate(struct frames *f, uint64_t bytes_per_s);
 int frames_write(struct frames *f, const void *data, size_t len, struct err *e);
+/*
+ * Whose digest is made on the way: between on and off what is written is content of a file.  Of a
+ * file with holes, its stretch at..at+len follows.
+ */
+void frames_content(struct frames *f, bool is_on);
+int frames_content_at(struct frames *f, uint64_t at, uint64_t len, struct err *e);
+/* The file's end: its digest is in out (DIGEST_LEN bytes) once frames_hashed is up to here. */
+int frames_content_end(struct frames *f, unsigned char *out, struct err *e);
+/* Bytes of the tar up to which digests are known. */
+uint64_t frames_hashed(const struct frames *f);
 /* A good place to cut: ends the frame when it is at least FRAMES_CUT long (member boundaries). */
 int frames_boundary(struct frames *f, struct err *e);
 /* Ends the last frame of the tar and waits until all are written; after that frames_info knows them
@@ -48,6 +59,8 @@ const struct frame_info *frames_info(const struct frames *f, size_t i);
 int frames_add_index(struct frames *f, const void *part, size_t len, struct err *e);
 /* Ends the last frame, writes the index and the seek table. */
 int frames_finish(struct frames *f, struct err *e);
+/* Ends the threads, whatever is left to do: no digest will be written any more. */
+void frames_stop(struct frames *f);
 uint64_t frames_bytes_in(const struct frames *f);
 uint64_t frames_bytes_out(const struct frames *f);
 /* Hex SHA-256 of all bytes written, valid after frames_finish. */

@@ -57,7 +57,8 @@ struct index {
 
 /* Encoding: a part is begun, filled with records, and complete at any time. */
 void index_part_begin(struct strbuf *part);
-void index_put_entry(struct strbuf *part, const struct index_entry *entry);
+/* Returns where in the part its content digest is, 0 if it has none. */
+size_t index_put_entry(struct strbuf *part, const struct index_entry *entry);
 void index_put_frame(struct strbuf *part, const struct frame_info *frame);
 void index_put_end(struct strbuf *part, uint64_t entries, uint64_t frames, uint64_t tar_bytes);
 

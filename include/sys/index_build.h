@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Builds the index while entries are packed: begin, then xattr and content as they come, then
- * end; finish once after the last.  The first failure is kept and returned by end and finish.
+ * Builds the index while entries are packed: begin, then xattr as they come, data, then end; finish
+ * once after the last.  The first failure is kept and returned by end and finish.  Digests of
+ * contents come from the threads of frames and are put in later.
  */
 #pragma once
 
@@ -20,9 +21,8 @@ void index_build_begin(struct index_build *b, const struct pack_entry *entry, co
 void index_build_xattr(struct index_build *b, const char *name, const void *value, size_t len);
 /* The header is written; data: its content follows, NULL: none. */
 void index_build_data(struct index_build *b, const struct pack_data *data);
-/* Where data->sha256 is not known.  Of a file with holes: bytes at..at+len follow. */
-void index_build_extent(struct index_build *b, uint64_t at, uint64_t len);
-void index_build_content(struct index_build *b, const void *data, size_t len);
+/* Its content is written. */
+int index_build_content_end(struct index_build *b, struct err *e);
 /* The entry is written; is_whole: all of its content could be read. */
 int index_build_end(struct index_build *b, bool is_whole, struct err *e);
 /* Ends the data of frames, and hands it the rest of the index. */

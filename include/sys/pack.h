@@ -39,9 +39,7 @@ struct pack_data {
 	bool is_sparse; /* else all of it is data, and there is no map */
 	const struct pack_extent *map;
 	size_t map_len;
-	/* What the index holds, if it is known already; else NULL. */
-	const unsigned char *sha256;  /* of the content */
-	const unsigned char *extents; /* fingerprint of its places on the device */
+	const unsigned char *extents; /* fingerprint of its places on the device; NULL: unknown */
 	bool has_generation;
 	uint32_t generation;
 	/*

@@ -3,7 +3,7 @@
  * Writes members of an archive below a folder that was empty before.  Paths are resolved without
  * symlinks, metadata is set by descriptor, files are written under a temporary name and renamed,
  * hard links go to what this restore made itself.  What is hostile or damaged is left out and
- * noted; the rest is restored.
+ * noted; the rest is restored.  In the end the whole file system of the target is synced, once.
  */
 #pragma once
 

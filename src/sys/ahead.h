@@ -53,7 +53,7 @@ struct entry {
 	char *whole;       /* content of a small one */
 	size_t whole_size; /* against the limit for those */
 	bool is_left;      /* another name was expected to bring the content */
-	unsigned char sha256[DIGEST_LEN], extents[16];
+	unsigned char extents[16];
 	unsigned errors;
 	/* the windows of a large one */
 	struct window *first, *last, *current;

@@ -61,9 +61,10 @@ void index_part_begin(struct strbuf *part)
 	put_number(part, INDEX_VERSION);
 }
 
-void index_put_entry(struct strbuf *part, const struct index_entry *x)
+size_t index_put_entry(struct strbuf *part, const struct index_entry *x)
 {
 	AUTO_STRBUF b = {0};
+	size_t content = 0;
 
 	put_number(&b, x->has);
 	put_text(&b, x->path);
@@ -81,8 +82,10 @@ void index_put_entry(struct strbuf *part, const struct index_entry *x)
 	put_number(&b, x->header);
 	put_number(&b, x->data - x->header);
 	put_number(&b, x->end - x->data);
-	if (x->has & INDEX_CONTENT)
+	if (x->has & INDEX_CONTENT) {
+		content = b.len;
 		strbuf_add(&b, (const char *)x->content, sizeof(x->content));
+	}
 	if (x->has & INDEX_XATTRS)
 		strbuf_add(&b, (const char *)x->xattrs, sizeof(x->xattrs));
 	if (x->has & INDEX_EXTENTS)
@@ -90,6 +93,7 @@ void index_put_entry(struct strbuf *part, const struct index_entry *x)
 	if (x->has & INDEX_GENERATION)
 		put_number(&b, x->generation);
 	put_record(part, KIND_ENTRY, &b);
+	return content && !part->failed ? part->len - b.len + content : 0;
 }
 
 void index_put_frame(struct strbuf *part, const struct frame_info *frame)

@@ -11,16 +11,60 @@
 #include "index.h"
 #include "scope.h"
 
+#define SUMS 128 /* in a block */
+
+/* Digests that frames will write, and where in the part they belong.  They never move. */
+struct sums {
+	struct sums *next;
+	size_t count;
+	struct sum {
+		unsigned char value[DIGEST_LEN];
+		size_t at; /* 0: in an entry that was not put down */
+	} items[SUMS];
+};
+
+/* A part of the index; those that are long enough wait for their digests. */
+struct part {
+	struct part *next;
+	struct strbuf text;
+	struct sums *sums;
+	uint64_t end; /* in the tar: of its last entry */
+};
+
 struct index_build {
 	struct frames *to;
-	struct strbuf part;
+	struct part *part;            /* being filled */
+	struct part *waiting, **last; /* in their order */
 	uint64_t entries;
-	struct digest *content, *xattrs;
+	struct digest *xattrs;
 	struct index_entry entry; /* at hand; its texts are borrowed until its end */
+	struct sum *sum;          /* its content's, or NULL */
 	int rc;
-	struct err e;   /* of the first failure */
-	bool is_hashed; /* the reader did it: entry.content is set */
+	struct err e; /* of the first failure */
+	bool is_finished;
 };
+
+static struct part *new_part(void)
+{
+	struct part *p = calloc(1, sizeof(*p));
+
+	if (p)
+		index_part_begin(&p->text);
+	return p;
+}
+
+static void free_part(struct part *p)
+{
+	while (p && p->sums) {
+		struct sums *s = p->sums;
+
+		p->sums = s->next;
+		free(s);
+	}
+	if (p)
+		strbuf_free(&p->text);
+	free(p);
+}
 
 int index_build_new(struct frames *to, struct index_build **ret, struct err *e)
 {
@@ -29,10 +73,9 @@ int index_build_new(struct frames *to, struct index_build **ret, struct err *e)
 	if (!b)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "index");
 	b->to = to;
-	index_part_begin(&b->part);
-	int rc = digest_new(&b->content, e);
-	if (rc == 0)
-		rc = digest_new(&b->xattrs, e);
+	b->last = &b->waiting;
+	b->part = new_part();
+	int rc = b->part ? digest_new(&b->xattrs, e) : err_sys(e, ERR_FATAL, -ENOMEM, "index");
 	if (rc < 0) {
 		index_build_free(b);
 		return rc;
@@ -80,7 +123,7 @@ void index_build_begin(struct index_build *b, const struct pack_entry *entry, co
 		b->entry.has |= INDEX_HARDLINK;
 	else if (entry->symlink)
 		b->entry.has |= INDEX_SYMLINK;
-	b->is_hashed = false;
+	b->sum = NULL;
 	const struct pack_data *d = entry->data;
 	if (!S_ISREG(st->st_mode) || first)
 		return;
@@ -109,29 +152,73 @@ void index_build_data(struct index_build *b, const struct pack_data *data)
 	if (!data)
 		return;
 	b->entry.has |= INDEX_CONTENT | (data->is_sparse ? INDEX_SPARSE : 0u);
-	b->is_hashed = data->sha256 != NULL;
-	if (b->is_hashed)
-		memcpy(b->entry.content, data->sha256, sizeof(b->entry.content));
 }
 
-void index_build_extent(struct index_build *b, uint64_t at, uint64_t len)
+static struct sum *new_sum(struct part *p)
 {
-	hash_number(b, b->content, at);
-	hash_number(b, b->content, len);
+	if (!p->sums || p->sums->count == SUMS) {
+		struct sums *s = calloc(1, sizeof(*s));
+
+		if (!s)
+			return NULL;
+		s->next = p->sums;
+		p->sums = s;
+	}
+	return &p->sums->items[p->sums->count++];
 }
 
-void index_build_content(struct index_build *b, const void *data, size_t len)
+int index_build_content_end(struct index_build *b, struct err *e)
 {
-	hash(b, b->content, data, len);
+	b->sum = new_sum(b->part);
+	if (!b->sum)
+		return err_sys(e, ERR_FATAL, -ENOMEM, "index");
+	return frames_content_end(b->to, b->sum->value, e);
 }
 
+static void put_sums(struct part *p)
+{
+	for (struct sums *s = p->sums; s; s = s->next)
+		for (size_t i = 0; i < s->count; i++)
+			if (s->items[i].at)
+				memcpy(p->text.data + s->items[i].at, s->items[i].value,
+					DIGEST_LEN);
+}
+
+/*
+ * Gives the parts whose digests are known to frames.  The last one may only come with the byte
+ * behind the part, where that begins a frame.
+ */
 static void hand_over(struct index_build *b)
 {
-	if (b->part.failed && b->rc == 0)
+	const uint64_t hashed = frames_hashed(b->to);
+
+	while (b->waiting && b->rc == 0 && (b->is_finished || b->waiting->end < hashed)) {
+		struct part *p = b->waiting;
+
+		put_sums(p);
+		b->rc = frames_add_index(b->to, p->text.data, p->text.len, &b->e);
+		b->waiting = p->next;
+		if (!b->waiting)
+			b->last = &b->waiting;
+		free_part(p);
+	}
+}
+
+static void close_part(struct index_build *b)
+{
+	struct part *next = new_part();
+
+	if ((!next || b->part->text.failed) && b->rc == 0)
 		b->rc = err_sys(&b->e, ERR_FATAL, -ENOMEM, "index");
-	if (b->rc == 0)
-		b->rc = frames_add_index(b->to, b->part.data, b->part.len, &b->e);
-	index_part_begin(&b->part);
+	if (b->rc < 0) {
+		free_part(next);
+		return;
+	}
+	b->part->end = frames_bytes_in(b->to);
+	*b->last = b->part;
+	b->last = &b->part->next;
+	b->part = next;
+	hand_over(b);
 }
 
 int index_build_end(struct index_build *b, bool is_whole, struct err *e)
@@ -139,16 +226,16 @@ int index_build_end(struct index_build *b, bool is_whole, struct err *e)
 	struct index_entry *x = &b->entry;
 
 	x->end = frames_bytes_in(b->to);
-	if ((x->has & INDEX_CONTENT) && !b->is_hashed)
-		end_hash(b, b->content, x->content);
 	if (x->has & INDEX_XATTRS)
 		end_hash(b, b->xattrs, x->xattrs);
 	if (!is_whole)
 		x->has |= INDEX_UNREADABLE;
-	index_put_entry(&b->part, x);
+	const size_t at = index_put_entry(&b->part->text, x);
+	if (b->sum)
+		b->sum->at = at;
 	b->entries++;
-	if (b->part.failed || b->part.len >= INDEX_PART)
-		hand_over(b);
+	if (b->part->text.failed || b->part->text.len >= INDEX_PART)
+		close_part(b);
 	if (b->rc < 0)
 		*e = b->e;
 	return b->rc;
@@ -162,13 +249,14 @@ int index_build_finish(struct index_build *b, struct err *e)
 
 	if (rc < 0)
 		return rc;
+	b->is_finished = true; /* frames has nothing left that it would write here */
 	for (; (f = frames_info(b->to, frames)) != NULL; frames++) {
-		index_put_frame(&b->part, f);
-		if (b->part.len >= INDEX_PART)
-			hand_over(b);
+		index_put_frame(&b->part->text, f);
+		if (b->part->text.len >= INDEX_PART)
+			close_part(b);
 	}
-	index_put_end(&b->part, b->entries, frames, frames_bytes_in(b->to));
-	hand_over(b);
+	index_put_end(&b->part->text, b->entries, frames, frames_bytes_in(b->to));
+	close_part(b);
 	if (b->rc < 0)
 		*e = b->e;
 	return b->rc;
@@ -178,8 +266,16 @@ void index_build_free(struct index_build *b)
 {
 	if (!b)
 		return;
-	digest_free(b->content);
+	/* Its threads would go on writing digests. */
+	if (!b->is_finished)
+		frames_stop(b->to);
+	while (b->waiting) {
+		struct part *p = b->waiting;
+
+		b->waiting = p->next;
+		free_part(p);
+	}
+	free_part(b->part);
 	digest_free(b->xattrs);
-	strbuf_free(&b->part);
 	free(b);
 }

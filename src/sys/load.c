@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One name of the tree: what it is, and the content of small files. */
 #include <dirent.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -51,14 +50,11 @@ static void read_extent(struct entry *e, int fd, off_t at, off_t end)
 	}
 }
 
-/* The digest is that of the index: what the tar holds, each extent of a sparse file with its place.
- */
-static void read_whole(struct ahead *a, struct entry *e, int fd, struct digest *d)
+static void read_whole(struct ahead *a, struct entry *e, int fd)
 {
 	const off_t size = e->found.st.st_size;
 	const struct pack_extent all = {0, size}, *map = e->map ? e->map : &all;
 	const size_t count = e->map ? e->data.map_len : size > 0;
-	int rc = 0;
 
 	ahead_take_buffer(a, e, (size_t)size);
 	if (!e->whole) {
@@ -66,20 +62,8 @@ static void read_whole(struct ahead *a, struct entry *e, int fd, struct digest *
 		e->found.is_there = false;
 		return;
 	}
-	for (size_t i = 0; i < count; i++) {
-		const off_t at = map[i].at, end = map[i].end;
-
-		read_extent(e, fd, at, end);
-		if (e->map) {
-			const uint64_t v[] = {htole64((uint64_t)at), htole64((uint64_t)(end - at))};
-
-			rc |= digest_add(d, v, sizeof(v), NULL);
-		}
-		rc |= digest_add(d, e->whole + at, (size_t)(end - at), NULL);
-	}
-	rc |= digest_next(d, e->sha256, NULL);
-	if (rc == 0)
-		e->data.sha256 = e->sha256;
+	for (size_t i = 0; i < count; i++)
+		read_extent(e, fd, map[i].at, map[i].end);
 }
 
 static void prepare_large(struct ahead *a, struct entry *e, int fd)
@@ -116,7 +100,7 @@ static void load_content(struct ahead *a, struct entry *e, int fd, struct digest
 	if (is_large)
 		prepare_large(a, e, TAKE_FD(mine));
 	else
-		read_whole(a, e, fd, d);
+		read_whole(a, e, fd);
 }
 
 /* fd is open for reading, st known, and it is a regular file.  Takes fd over. */

@@ -197,17 +197,25 @@ static int put(struct pack *p, struct archive *a, const char *data, size_t len)
 	return 0;
 }
 
-/* One piece of data: read, hashed for the index unless the reader did it, and written. */
+/* Content as it goes into the tar, and nothing else may go with it: its digest is made of that. */
+static int put_content(struct pack *p, struct archive *a, const void *piece, size_t len)
+{
+	const uint64_t before = frames_bytes_in(p->to);
+
+	frames_content(p->to, true);
+	int rc = put(p, a, piece, len);
+	frames_content(p->to, false);
+	if (rc == 0 && frames_bytes_in(p->to) - before != len)
+		rc = err_set(p->e, ERR_FATAL, -EIO, "tar writer: content of another length");
+	return rc;
+}
+
 static int data(struct pack *p, struct archive *a, struct pack_data *d, off_t at, size_t want)
 {
 	const void *piece = NULL;
 	int rc = d->read(d->arg, at, want, &piece, p->e);
 
-	if (rc < 0)
-		return rc;
-	if (!d->sha256 || p->is_flat)
-		index_build_content(p->index, piece, want);
-	return put(p, a, piece, want);
+	return rc < 0 ? rc : put_content(p, a, piece, want);
 }
 
 static int content(struct pack *p, struct archive *a, const struct pack_entry *entry)
@@ -218,6 +226,11 @@ static int content(struct pack *p, struct archive *a, const struct pack_entry *e
 	off_t size = entry->st->st_size, at = 0;
 	size_t i = 0;
 
+	/* The map of a sparse file comes with the first data, even if that is nothing. */
+	if (archive_write_data(a, "", 0) < 0)
+		return err_set(p->e, ERR_FATAL, -EIO, "tar writer: %s", archive_error_string(a));
+	if (p->rc < 0)
+		return p->rc;
 	while (at < size) {
 		bool is_data = i < count && at >= map[i].at;
 		off_t end = is_data ? map[i].end : i < count ? map[i].at : size;
@@ -227,12 +240,14 @@ static int content(struct pack *p, struct archive *a, const struct pack_entry *e
 
 		if (rc < 0)
 			return rc;
-		if (!is_data && p->is_flat)
-			index_build_content(p->index, p->zeros, want);
-		if (is_data && d->is_sparse && !p->is_flat && !d->sha256 && at == map[i].at)
-			index_build_extent(p->index, (uint64_t)at, (uint64_t)(end - at));
+		if (is_data && d->is_sparse && !p->is_flat && at == map[i].at)
+			rc = frames_content_at(p->to, (uint64_t)at, (uint64_t)(end - at), p->e);
 		/* The writer leaves holes out itself, but wants to be given them. */
-		rc = is_data ? data(p, a, d, at, want) : put(p, a, p->zeros, want);
+		if (rc == 0 && is_data)
+			rc = data(p, a, d, at, want);
+		else if (rc == 0)
+			rc = p->is_flat ? put_content(p, a, p->zeros, want)
+					: put(p, a, p->zeros, want);
 		if (rc < 0)
 			return rc;
 		at += (off_t)want;
@@ -240,7 +255,7 @@ static int content(struct pack *p, struct archive *a, const struct pack_entry *e
 			i++;
 	}
 	p->counts.content_bytes += (uint64_t)size;
-	return 0;
+	return index_build_content_end(p->index, p->e);
 }
 
 /*
@@ -300,7 +315,7 @@ static void count(struct pack_counts *c, mode_t mode, bool again)
 		c->devices++;
 }
 
-/* A file written flat is none with holes for the index, and its digest is made here. */
+/* A file written flat is none with holes for the index. */
 static void announce(struct pack *p, const struct pack_data *d)
 {
 	struct pack_data flat;
@@ -308,7 +323,6 @@ static void announce(struct pack *p, const struct pack_data *d)
 	if (d && p->is_flat) {
 		flat = *d;
 		flat.is_sparse = false;
-		flat.sha256 = NULL;
 		d = &flat;
 	}
 	index_build_data(p->index, d);

@@ -13,12 +13,11 @@
 #include <unistd.h>
 
 #include "below.h"
+#include "restore_files.h"
 #include "restore_links.h"
 #include "restore_meta.h"
 #include "scope.h"
 #include "stop.h"
-
-#define PART_NAME 40
 
 struct restore {
 	struct reader *from;
@@ -27,6 +26,7 @@ struct restore {
 	struct trouble *t;
 	struct below target, links; /* of new names; of what hard links lead to */
 	struct made_files made;
+	struct writers *writers;
 	struct tar_member *folders; /* their metadata, set last: it would change while files come */
 	size_t folder_count, folder_cap;
 	uint64_t parts; /* temporary names so far */
@@ -46,9 +46,9 @@ static int failed(struct restore *x, const char *path, const char *what, int cod
 	return 0;
 }
 
-static void part_name(struct restore *x, char out[PART_NAME])
+static void part_name(struct restore *x, char out[RESTORE_PART])
 {
-	(void)snprintf(out, PART_NAME, ".thinark-%016" PRIx64, x->seed + x->parts++);
+	(void)snprintf(out, RESTORE_PART, ".thinark-%016" PRIx64, x->seed + x->parts++);
 }
 
 /*
@@ -66,6 +66,7 @@ static int publish(int dir, const char *part, const char *name)
 
 struct content {
 	int fd;
+	char *to;     /* in memory, instead of fd */
 	uint64_t end; /* of what was written */
 };
 
@@ -74,6 +75,11 @@ static int write_content(void *arg, uint64_t at, const void *data, size_t len, s
 	struct content *c = arg;
 	const char *p = data;
 
+	if (c->to) {
+		memcpy(c->to, data, len);
+		c->to += len;
+		return 0;
+	}
 	while (len) {
 		ssize_t n = pwrite(c->fd, p, len, (off_t)at);
 
@@ -89,14 +95,14 @@ static int write_content(void *arg, uint64_t at, const void *data, size_t len, s
 	return stop_check(e);
 }
 
-/* Content and metadata of a new file.  Damage of the archive is trouble and *ret_whole false. */
-static int fill_file(struct restore *x, int fd, const struct tar_member *m, bool *ret_whole)
+/* Reads the content to where c says.  Damage of the archive is trouble and *ret_whole false. */
+static int read_content(
+	struct restore *x, const struct tar_member *m, struct content *c, bool *ret_whole)
 {
-	struct content c = {.fd = fd};
 	struct err e = {0};
-	int rc = reader_content(x->from, m, write_content, &c, &e);
+	int rc = reader_content(x->from, m, write_content, c, &e);
 
-	*ret_whole = false;
+	*ret_whole = rc == 0;
 	if (rc < 0 && e.kind == ERR_DAMAGED) {
 		x->counts->damaged++;
 		trouble_add(x->t, m->path, "read from the archive", -rc);
@@ -108,11 +114,103 @@ static int fill_file(struct restore *x, int fd, const struct tar_member *m, bool
 		*x->e = e;
 		return err_add(x->e, "%s", m->path);
 	}
-	if (c.end != m->size && ftruncate(fd, (off_t)m->size) < 0)
-		return failed(x, m->path, "set size", -errno);
-	restore_meta(fd, false, x->is_root, m, x->t);
-	*ret_whole = true;
 	return 0;
+}
+
+/* What became of a file. */
+static int account(struct restore *x, struct new_file *f)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < f->trouble.kept; i++)
+		trouble_add(x->t, f->trouble.items[i].path, f->trouble.items[i].what,
+			f->trouble.items[i].error);
+	if (f->code < 0) {
+		rc = failed(x, f->member.path, f->what, f->code);
+	} else {
+		x->counts->files++;
+		x->counts->content_bytes += f->member.size;
+	}
+	if (made_add(&x->made, f->member.path, f->code < 0 ? MADE_NOT : f->ino) < 0 && rc == 0)
+		rc = failed(x, f->member.path, "table", -ENOMEM);
+	new_file_done(f);
+	return rc;
+}
+
+/* Takes back the files that are done; all: waits for every one. */
+static int collect(struct restore *x, bool all)
+{
+	struct new_file f;
+	int rc = 0;
+
+	while (rc == 0 && writers_take(x->writers, all, &f))
+		rc = account(x, &f);
+	return rc;
+}
+
+/* Takes m over. */
+static int make_small(struct restore *x, struct new_file *f, size_t bytes)
+{
+	struct content c = {.to = malloc(bytes + 1)};
+	bool is_whole = false;
+
+	f->data = c.to;
+	int rc = c.to ? read_content(x, &f->member, &c, &is_whole)
+		      : failed(x, f->member.path, "read from the archive", -ENOMEM);
+	if (rc < 0 || !is_whole) {
+		new_file_done(f);
+		return rc;
+	}
+	while (rc == 0 && !writers_have_room(x->writers, bytes)) {
+		struct new_file done;
+
+		if (writers_take(x->writers, true, &done))
+			rc = account(x, &done);
+	}
+	if (rc == 0 && made_add(&x->made, f->member.path, MADE_LATER) < 0)
+		rc = failed(x, f->member.path, "table", -ENOMEM);
+	if (rc < 0) {
+		new_file_done(f);
+		return rc;
+	}
+	rc = writers_put(x->writers, f, bytes);
+	return rc < 0 ? err_sys(x->e, ERR_FATAL, rc, "restore") : 0;
+}
+
+static int make_large(struct restore *x, struct new_file *f)
+{
+	AUTO_CLOSE int fd = restore_file_open(f);
+	struct content c = {.fd = fd};
+	bool is_whole = false;
+
+	if (fd < 0) {
+		f->code = fd;
+		f->what = "create";
+		return account(x, f);
+	}
+	int rc = read_content(x, &f->member, &c, &is_whole);
+	if (rc < 0 || !is_whole) {
+		restore_file_drop(f);
+		new_file_done(f);
+		return rc;
+	}
+	if (!restore_file_end(f, fd, c.end))
+		restore_file_drop(f);
+	return account(x, f);
+}
+
+/* Takes m over. */
+static int make_file(struct restore *x, int dir, struct tar_member *m)
+{
+	struct new_file f = {.dir = dir, .with_owner = x->is_root, .member = *m};
+	uint64_t bytes = 0;
+
+	*m = (struct tar_member){0};
+	part_name(x, f.part);
+	for (size_t i = 0; i < f.member.extent_count && bytes <= RESTORE_SMALL; i++)
+		bytes += f.member.extents[i].len < RESTORE_SMALL ? f.member.extents[i].len
+								 : RESTORE_SMALL + 1;
+	return bytes <= RESTORE_SMALL ? make_small(x, &f, (size_t)bytes) : make_large(x, &f);
 }
 
 static int remember(struct restore *x, const struct tar_member *m, int fd)
@@ -125,35 +223,10 @@ static int remember(struct restore *x, const struct tar_member *m, int fd)
 							  : 0;
 }
 
-static int make_file(struct restore *x, int dir, const char *name, const struct tar_member *m)
-{
-	char part[PART_NAME];
-	bool is_whole = false;
-
-	part_name(x, part);
-	AUTO_CLOSE int fd =
-		openat(dir, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return failed(x, m->path, "create", -errno);
-	int rc = fill_file(x, fd, m, &is_whole);
-	if (rc == 0 && is_whole)
-		rc = remember(x, m, fd);
-	if (rc < 0 || !is_whole) {
-		(void)unlinkat(dir, part, 0);
-		return rc;
-	}
-	rc = publish(dir, part, name);
-	if (rc < 0)
-		return failed(x, m->path, "create", rc);
-	x->counts->files++;
-	x->counts->content_bytes += m->size;
-	return 0;
-}
-
 /* Symlinks, devices and fifos: made whole by one call. */
 static int make_node(struct restore *x, int dir, const char *name, const struct tar_member *m)
 {
-	char part[PART_NAME];
+	char part[RESTORE_PART];
 	int rc;
 
 	part_name(x, part);
@@ -259,7 +332,7 @@ static int open_made(struct restore *x, const char *link, int *ret_fd)
 	ino_t ino = made_find(&x->made, link);
 	struct stat st;
 
-	if (!ino)
+	if (!ino || ino == MADE_NOT)
 		return -ENOENT;
 	AUTO_CLOSE int fd = below_open(&x->links, link, 0);
 	if (fd < 0)
@@ -288,12 +361,15 @@ static int link_fd(int fd, int dir, const char *name)
 static int make_hardlink(struct restore *x, int dir, const char *name, struct tar_member *m)
 {
 	AUTO_CLOSE int fd = -1;
-	char part[PART_NAME];
+	char part[RESTORE_PART];
 	struct stat st;
 
 	if (!tar_path_clean(m->link))
 		return failed(x, m->path, "hard link that leads outside", -EINVAL);
-	int rc = open_made(x, m->link, &fd);
+	int rc = made_is_later(&x->made, m->link) ? collect(x, true) : 0;
+	if (rc < 0)
+		return rc;
+	rc = open_made(x, m->link, &fd);
 	if (rc == -ENOENT)
 		return copy_instead(x, m);
 	if (rc < 0)
@@ -324,6 +400,10 @@ static int make(struct restore *x, struct tar_member *m)
 		x->counts->devices_skipped++;
 		return 0;
 	}
+	/* Of members of one path the last one wins; and no folder may come in a file's place. */
+	int rc = made_is_later(&x->made, m->path) ? collect(x, true) : 0;
+	if (rc < 0)
+		return rc;
 	int dir = below_parent(&x->target, m->path, true, &name);
 	if (dir < 0)
 		return failed(x, m->path, "open its folder", dir);
@@ -334,7 +414,7 @@ static int make(struct restore *x, struct tar_member *m)
 	if (m->hardlink)
 		return make_hardlink(x, dir, name, m);
 	if (S_ISREG(m->mode))
-		return make_file(x, dir, name, m);
+		return make_file(x, dir, m);
 	return make_node(x, dir, name, m);
 }
 
@@ -369,6 +449,8 @@ static int one(struct restore *x, struct tar_member *m, bool *found)
 		return 0;
 	x->counts->entries++;
 	int rc = make(x, m);
+	if (rc == 0)
+		rc = collect(x, false);
 	if (rc == 0 && x->o->progress)
 		x->o->progress(x->o->progress_arg, x->counts->content_bytes);
 	return rc < 0 ? rc : stop_check(x->e);
@@ -472,11 +554,20 @@ int restore_tree(struct reader *r, const struct restore_options *o, struct resto
 
 	if (!found || getrandom(&x.seed, sizeof(x.seed), 0) != (ssize_t)sizeof(x.seed))
 		return err_sys(e, ERR_FATAL, found ? -EIO : -ENOMEM, "restore");
+	rc = writers_new(&x.writers, e);
+	if (rc < 0)
+		return rc;
 	below_init(&x.target, o->dirfd);
 	below_init(&x.links, o->dirfd);
 	rc = o->path_count && r->has_index ? by_index(&x, found) : in_order(&x, found);
+	if (rc == 0)
+		rc = collect(&x, true);
+	writers_free(x.writers);
 	/* Also after a failure: what is there shall be as good as it can be. */
 	set_folders(&x);
+	/* Once for all of it; errors of writing that the kernel did later come to light here. */
+	if (rc == 0 && syncfs(o->dirfd) < 0)
+		rc = err_sys(e, ERR_DEST, -errno, "cannot sync the target");
 	for (size_t i = 0; rc == 0 && i < o->path_count; i++)
 		if (!found[i])
 			trouble_add(t, o->paths[i], "not in the archive", ENOENT);

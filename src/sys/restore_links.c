@@ -5,12 +5,19 @@
 #include <stdlib.h>
 
 /* FNV-1a.  Two paths of one hash do no harm: a link still leads to a file of this restore. */
+#define HASH_START 0xcbf29ce484222325u
+
+static uint64_t hash_on(uint64_t h, char c)
+{
+	return (h ^ (unsigned char)c) * 0x100000001b3u;
+}
+
 static uint64_t hash_of(const char *s)
 {
-	uint64_t h = 0xcbf29ce484222325u;
+	uint64_t h = HASH_START;
 
 	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+		h = hash_on(h, *s);
 	return h;
 }
 
@@ -53,6 +60,20 @@ int made_add(struct made_files *m, const char *path, ino_t ino)
 ino_t made_find(const struct made_files *m, const char *path)
 {
 	return m->cap ? slot_of(m, hash_of(path))->ino : 0;
+}
+
+bool made_is_later(const struct made_files *m, const char *path)
+{
+	uint64_t h = HASH_START;
+
+	if (!m->cap)
+		return false;
+	for (; *path; path++) {
+		if (*path == '/' && slot_of(m, h)->ino == MADE_LATER)
+			return true;
+		h = hash_on(h, *path);
+	}
+	return slot_of(m, h)->ino == MADE_LATER;
 }
 
 void made_done(struct made_files *m)

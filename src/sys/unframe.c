@@ -148,11 +148,13 @@ static void *decoder(void *arg)
 /* Threads start with the first read in order; without them everything works, only slower. */
 static void start_threads(struct unframe *u)
 {
+	(void)pthread_mutex_lock(&u->lock);
 	while (u->thread_count < u->threads_wanted &&
 		pthread_create(&u->threads[u->thread_count], NULL, decoder, u) == 0)
 		u->thread_count++;
 	u->threads_wanted = u->thread_count;
 	u->slot_count = u->thread_count ? 2 * u->thread_count + 2 : 1;
+	(void)pthread_mutex_unlock(&u->lock);
 }
 
 static struct slot *find_slot(struct unframe *u, size_t frame)
