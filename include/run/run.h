@@ -38,6 +38,18 @@ struct export_options {
 	bool json;
 };
 
+/* Of salvage; texts as given on the command line, NULL if they were not. */
+struct salvage_options {
+	const char *root, *store;    /* folder of an engine's state; its type, NULL: found */
+	const char *metadata, *data; /* both or none: of the pool */
+	const char *to;
+	char **names; /* patterns as in the configuration's "containers"; none: all */
+	size_t name_count;
+	char **excluded;
+	size_t excluded_count;
+	bool dry_run, json;
+};
+
 int run_batch(const struct run_options *o);
 /*
  * Undoes what interrupted runs left behind; 21 if something remains.  With resume: whatever a live
@@ -60,5 +72,10 @@ int run_restore(const struct read_options *o);
 int run_verify(const struct read_options *o);
 /* Writes a thin device of a pool that is not active as a sparse image; 3 if some of it is lost. */
 int run_export(const struct export_options *x);
+/*
+ * Archives what can be read of a failed host's state folder, without device mapper and without
+ * writing to it; 3 if something is damaged or lost.
+ */
+int run_salvage(const struct salvage_options *x);
 /* Says of each store, pool and destination whether it is usable; changes nothing. */
 int run_check(const struct run_options *o);

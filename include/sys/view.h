@@ -21,6 +21,13 @@ bool view_is_mounted(unsigned major, unsigned minor);
 int view_probe(const char *node, const char **ret_type, struct err *e);
 /* Mounts node on VIEW_DIR read-only.  -EROFS: the journal needs a writable device. */
 int view_mount(const char *node, const char *type, struct err *e);
+/* The same without a look at the journal: what is seen may be torn. */
+int view_mount_unreplayed(const char *node, const char *type, struct err *e);
+/*
+ * From now on what this process reaches by the absolute path is read-only and its access times
+ * stay: in our namespace alone, so after view_isolate.  Mounts below it keep their own modes.
+ */
+int view_protect(const char *path, struct err *e);
 /* Opens subdir (one component, "" for the root) of the view for reading. */
 int view_open(const char *subdir, int *ret_fd, struct err *e);
 /* Not mounted is success. */
