@@ -28,7 +28,9 @@ struct pool_ref {
 
 /* What the root file system is on, and so what has to be done to read it. */
 enum volume_kind {
-	VOLUME_THIN,   /* a thin device: pool, thin_id, size_bytes and subdir tell which */
+	VOLUME_THIN, /* a thin device: pool, thin_id, size_bytes and subdir tell which */
+	/* a thin device as above, of a pool that is not active: we read its files ourselves */
+	VOLUME_OFFLINE,
 	VOLUME_FOLDER, /* the folder at path, read as it is; it may change meanwhile */
 };
 

@@ -14,6 +14,16 @@
 #include "str.h"
 #include "trouble.h"
 
+/* Of a thin device that was read without device mapper (VOLUME_OFFLINE). */
+struct manifest_salvage {
+	const char *metadata, *data; /* the pool's files */
+	uint64_t lost_bytes, losses; /* of the device; in ranges */
+	const char *check_command;   /* of the file system's own checker; NULL: it did not run */
+	const char *check_finding;   /* the first thing that it found; NULL or "": nothing */
+	int check_code;              /* its exit code; -1: it did not end by itself */
+	bool check_is_sound;
+};
+
 struct manifest {
 	const struct container *container;
 	const char *job, *hostname, *created; /* RFC 3339, UTC: the time of the snapshot */
@@ -35,6 +45,7 @@ struct manifest {
 	double paused_ms;        /* how long we paused it; 0 if we did not */
 	const char *fs_type;     /* "xfs", "ext4" */
 	const char *mount_mode; /* what was needed to mount, e.g. "read-only", "journal replayed" */
+	const struct manifest_salvage *salvage; /* NULL: it was not salvaged */
 	/* archive */
 	const char *compression;
 	char sha256[65];       /* of the whole file */

@@ -35,6 +35,20 @@ struct containerd_db {
 int containerd_parse(struct containerd_db *db, struct container_list *list, struct strbuf *notes,
 	bool *ret_torn, struct err *e);
 
+/* A record of a thin device, borrowed for the call. */
+struct containerd_device {
+	const char *name; /* POOL-snap-NUMBER, escaped */
+	uint32_t thin_id;
+	uint64_t size_bytes; /* 0: not said */
+	bool is_deleted;     /* it is being removed, or is */
+	const char *problem; /* NULL, or why nothing but its name is known */
+};
+
+typedef int containerd_device_fn(void *arg, const struct containerd_device *d, struct err *e);
+/* All records of db->devices; ends with the first negative value of fn. */
+int containerd_each_device(
+	struct containerd_db *db, containerd_device_fn *fn, void *arg, struct err *e);
+
 /* What /etc/containerd/config.toml says; NULL where it says nothing. */
 struct containerd_config {
 	char *root;      /* absolute */

@@ -6,10 +6,28 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "cfg.h"
 #include "container.h"
 #include "err.h"
 #include "str.h"
+
+/*
+ * One thin device that the engine has a record of, whether a container, an image layer or nothing
+ * uses it.  Everything is borrowed for the call.
+ */
+struct store_record {
+	const struct pool_ref *pool;
+	const char *name; /* the engine's of the record; NULL: only that there is this pool */
+	uint32_t thin_id; /* and the size: unless problem is set */
+	uint64_t size_bytes;
+	bool is_deleted;     /* its deletion is pending: the device may be gone already */
+	const char *problem; /* why the record cannot be used; NULL: it can */
+};
+
+typedef int store_record_fn(void *arg, const struct store_record *r, struct err *e);
 
 struct store_ops {
 	const char *type; /* value of "type:" in the configuration */
@@ -22,6 +40,12 @@ struct store_ops {
 	 */
 	int (*list)(const struct cfg_store *cfg, struct container_list *list, struct strbuf *notes,
 		struct err *e);
+	/*
+	 * Every record of a thin device, after one call for the pool alone; ends with the first
+	 * negative value of fn.  NULL where a store has no such records.
+	 */
+	int (*records)(const struct cfg_store *cfg, store_record_fn *fn, void *arg,
+		struct strbuf *notes, struct err *e);
 };
 
 extern const struct store_ops store_docker, store_containerd, store_lvm, store_lxc, store_manual,

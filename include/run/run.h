@@ -44,6 +44,18 @@ struct mount_options {
 	bool read_write, json;
 };
 
+/* Of salvage; texts as given on the command line, NULL if they were not. */
+struct salvage_options {
+	const char *root, *store;    /* folder of an engine's state; its type, NULL: found */
+	const char *metadata, *data; /* both or none: of the pool */
+	const char *to;
+	char **names; /* patterns as in the configuration's "containers"; none: all */
+	size_t name_count;
+	char **excluded;
+	size_t excluded_count;
+	bool dry_run, json;
+};
+
 int run_batch(const struct run_options *o);
 /*
  * Undoes what interrupted runs left behind; 21 if something remains.  With resume: whatever a live
@@ -74,5 +86,10 @@ int run_export(const struct export_options *x);
 int run_mount(const struct mount_options *x);
 /* Ends what run_mount began on dir; 11 while a process is in it, 10 if there is no such mount. */
 int run_umount(const struct run_options *o, const char *dir);
+/*
+ * Archives what can be read of a failed host's state folder, without device mapper and without
+ * writing to it; 3 if something is damaged or lost.
+ */
+int run_salvage(const struct salvage_options *x);
 /* Says of each store, pool and destination whether it is usable; changes nothing. */
 int run_check(const struct run_options *o);

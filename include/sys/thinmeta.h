@@ -37,7 +37,12 @@ uint32_t thinmeta_crc32c(const uint8_t *data, size_t len);
 /* Metadata opened for reading.  Needs one byte for each metadata block. */
 struct thinmeta;
 
-#define THINMETA_MAIN 0ull  /* what a pool that is not active has committed */
+#define THINMETA_MAIN 0ull /* what a pool that is not active has committed */
+/*
+ * The same, of a superblock that is damaged but looks like one: its roots may be old or wrong,
+ * which nothing in the trees tells.  For those who say so of all that they read.
+ */
+#define THINMETA_DOUBTFUL (~0ull - 1)
 #define THINMETA_HELD ~0ull /* the metadata snapshot that the superblock names */
 
 /*

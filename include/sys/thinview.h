@@ -34,11 +34,19 @@ struct thinview_copied {
 	uint64_t losses;       /* ranges */
 };
 
+/* Called while it copies; each may be NULL. */
+struct thinview_events {
+	/* A range that is lost, with its cause. */
+	void (*lost)(void *arg, uint64_t offset, uint64_t len, const char *why);
+	/* About once each MiB: so much was written. */
+	void (*progress)(void *arg, uint64_t mapped_bytes);
+	void *arg;
+};
+
 /*
  * Writes the mapped blocks to fd, a new file of size bytes (0: as far as blocks are mapped), so
- * that all else are holes.  What is lost is a hole too; lost is told each such range with its
- * cause, and may be NULL.  Only what cannot be written is an error (ERR_DEST), or ERR_INTERRUPTED.
+ * that all else are holes.  What is lost is a hole too.  Only what cannot be written is an error
+ * (ERR_DEST), or ERR_INTERRUPTED.
  */
-int thinview_copy(struct thinview *v, int fd, uint64_t size,
-	void (*lost)(void *arg, uint64_t offset, uint64_t len, const char *why), void *arg,
+int thinview_copy(struct thinview *v, int fd, uint64_t size, const struct thinview_events *events,
 	struct thinview_copied *ret, struct err *e);

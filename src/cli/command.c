@@ -22,14 +22,17 @@ const struct option_row option_rows[] = {
 	{'r', "resume", NULL, "With recover: resume what is suspended, at once"},
 	{'v', "verbose", NULL, "Log details"},
 	{'q', "quiet", NULL, "Log warnings and errors only"},
-	{0, "to", "PATH", "restore: the folder, new or empty; export: the image"},
+	{0, "to", "PATH", "restore, salvage: the folder; export: the image"},
 	{0, "no-devices", NULL, "restore: leave device nodes out"},
 	{0, "deep", NULL, "verify: decode everything too"},
 	{0, "rw", NULL, "mount: the own device, writable; it must not be in use"},
 	{0, "thin-id", "N", "export: the thin device, instead of a container"},
-	{0, "metadata", "FILE", "export: the pool's metadata, file or device"},
-	{0, "data", "FILE", "export: the pool's data"},
+	{0, "metadata", "FILE", "export, salvage: the pool's metadata, file or device"},
+	{0, "data", "FILE", "export, salvage: the pool's data"},
 	{0, "size", "N", "export: bytes of the image; else up to the last block"},
+	{0, "root", "DIR", "salvage: state folder, or disk with it"},
+	{0, "store", "TYPE", "salvage: docker, containerd; else found by itself"},
+	{0, "exclude", "NAME", "salvage: leave these out; may be repeated"},
 	{'h', "help", NULL, "Show help"},
 	{'V', "version", NULL, "Show the version"},
 	{0, NULL, NULL, NULL},
@@ -43,7 +46,10 @@ enum {
 	OPTION_THIN_ID,
 	OPTION_METADATA,
 	OPTION_DATA,
-	OPTION_SIZE
+	OPTION_SIZE,
+	OPTION_ROOT,
+	OPTION_STORE,
+	OPTION_EXCLUDE
 };
 
 static int read_config(const char *path, char **ret, size_t *ret_len, struct err *e)
@@ -246,6 +252,30 @@ static int cmd_umount(const struct cli *c)
 	return c->arg_count ? run_umount(&o, c->args[0]) : usage(c, "%s is missing", "DIR");
 }
 
+/* Needs no configuration: it is another host's. */
+static int cmd_salvage(const struct cli *c)
+{
+	const struct salvage_options x = {.root = c->root,
+		.store = c->store,
+		.metadata = c->metadata,
+		.data = c->data,
+		.to = c->to,
+		.names = c->args,
+		.name_count = c->arg_count,
+		.excluded = c->excluded,
+		.excluded_count = c->excluded_count,
+		.dry_run = c->dry_run,
+		.json = c->json};
+
+	if (!c->to)
+		return usage(c, "%s is missing", "--to DIR");
+	if (!c->metadata != !c->data)
+		return usage(c, "%s is missing", c->data ? "--metadata FILE" : "--data FILE");
+	if (!c->root && !c->metadata)
+		return usage(c, "%s is missing", "--root DIR, or --metadata and --data");
+	return run_salvage(&x);
+}
+
 /* Needs no configuration: a wrong one must not keep leftovers alive. */
 static int cmd_recover(const struct cli *c)
 {
@@ -266,6 +296,8 @@ const struct command commands[] = {
 	{"export", cmd_export, "[CONTAINER]", 1, "Write a thin device of an inactive pool to --to"},
 	{"mount", cmd_mount, "CONTAINER DIR", 2, "Show a container's files on a folder"},
 	{"umount", cmd_umount, "DIR", 1, "End a mount, and all that was set up for it"},
+	{"salvage", cmd_salvage, "[CONTAINER...]", 1000,
+		"Archive a failed host's state, --root, to --to"},
 	{"check", cmd_check, "", 0, "Check configuration, stores, pools, destinations"},
 	{"recover", cmd_recover, "", 0, "Undo what an interrupted run left behind"},
 	{"doc", cmd_doc, "WHAT", 1, "Print man, man5, schema, sample or completion"},
@@ -306,8 +338,9 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 		{"no-devices", 0, NULL, OPTION_NO_DEVICES}, {"deep", 0, NULL, OPTION_DEEP},
 		{"rw", 0, NULL, OPTION_RW}, {"thin-id", 1, NULL, OPTION_THIN_ID},
 		{"metadata", 1, NULL, OPTION_METADATA}, {"data", 1, NULL, OPTION_DATA},
-		{"size", 1, NULL, OPTION_SIZE}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'},
-		{NULL, 0, NULL, 0}};
+		{"size", 1, NULL, OPTION_SIZE}, {"root", 1, NULL, OPTION_ROOT},
+		{"store", 1, NULL, OPTION_STORE}, {"exclude", 1, NULL, OPTION_EXCLUDE},
+		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
 
 	opterr = 0;
 	for (int opt; (opt = getopt_long(argc, argv, "c:njrvqhV", longs, NULL)) != -1;) {
@@ -354,6 +387,15 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 		case OPTION_SIZE:
 			c->size = optarg;
 			break;
+		case OPTION_ROOT:
+			c->root = optarg;
+			break;
+		case OPTION_STORE:
+			c->store = optarg;
+			break;
+		case OPTION_EXCLUDE:
+			c->excluded[c->excluded_count++] = optarg;
+			break;
 		case 'h':
 			c->help = true;
 			break;
@@ -367,9 +409,25 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 	return -1;
 }
 
+/* What is wrong with the options that only some commands have, for usage; NULL: nothing. */
+static const char *option_of_another(const struct cli *c, const struct command *command)
+{
+	const bool is_export = command->run == cmd_export, is_salvage = command->run == cmd_salvage;
+
+	if ((c->thin_id || c->size) && !is_export)
+		return "options '--thin-id' and '--size' are none of '%s'";
+	if ((c->metadata || c->data) && !is_export && !is_salvage)
+		return "options '--metadata' and '--data' are none of '%s'";
+	if ((c->root || c->store || c->excluded_count) && !is_salvage)
+		return "options '--root', '--store' and '--exclude' are none of '%s'";
+	return NULL;
+}
+
 int command_main(int argc, char **argv)
 {
-	struct cli c = {.config = CONFIG_PATH};
+	/* There are never more exclusions than arguments. */
+	AUTO_FREE char **excluded = calloc((size_t)argc + 1, sizeof(*excluded));
+	struct cli c = {.config = CONFIG_PATH, .excluded = excluded};
 	enum log_level level = LOG_LEVEL_INFO;
 
 	/* A UTF-8 locale, or libarchive would convert names; numbers stay as in C. */
@@ -377,6 +435,8 @@ int command_main(int argc, char **argv)
 	(void)umask(0077);
 	for (int i = 1; i < argc; i++)
 		c.json |= strcmp(argv[i], "--json") == 0;
+	if (!excluded)
+		return EXIT_FATAL;
 	int r = parse_options(argc, argv, &c, &level);
 	if (r >= 0)
 		return r;
@@ -394,10 +454,9 @@ int command_main(int argc, char **argv)
 		return usage(&c, "unknown command '%s'", argv[optind]);
 	if (c.resume && command->run != cmd_recover)
 		return usage(&c, "option '--resume' is no option of '%s'", command->name);
-	if ((c.thin_id || c.metadata || c.data || c.size) && command->run != cmd_export)
-		return usage(&c,
-			"options '--thin-id', '--metadata', '--data' and '--size' are none of '%s'",
-			command->name);
+	const char *wrong = option_of_another(&c, command);
+	if (wrong)
+		return usage(&c, wrong, command->name);
 	c.args = argv + optind + 1;
 	c.arg_count = (size_t)(argc - optind - 1);
 	if (c.arg_count > command->max_args)

@@ -4,11 +4,15 @@
  *   format, version, program, created, hostname, job
  *   archive {file, bytes, sha256, index_sha256, tar_bytes, compression}
  *   container {store, id, name, namespace, image, image_id, state, labels, config, hostconfig}
- *   source {kind, path}: kind is "thin" or "folder"
+ *   source {kind, path}: kind is "thin", "salvaged" or "folder"
  *   snapshot (null unless the source is a thin device)
  *            {pool, origin_thin_id, thin_id, pool_transaction, pool_time, pool_block_bytes,
  *             mapped_bytes, size_bytes, was_active, freeze, window_ms, consistency, paused_ms,
  *             fs_type, mount_mode}
+ *   salvage (null unless the source is salvaged)
+ *           {metadata, data, thin_id, pool_transaction, pool_time, pool_block_bytes, mapped_bytes,
+ *            size_bytes, lost_bytes, losses, fs_type, mount_mode,
+ *            check (null if no checker is installed) {command, sound, exit_code, finding}}
  *   counts {entries, files, dirs, symlinks, hardlinks, devices, fifos, sockets_skipped, excluded,
  *           content_bytes}
  *   complete, unreadable_count, unreadable [{path, path_b64, what, error}]
@@ -98,8 +102,10 @@ static json_t *container(const struct container *c)
 
 static json_t *source(const struct container *c)
 {
-	return json_pack("{s:s, s:o}", "kind", c->volume == VOLUME_FOLDER ? "folder" : "thin",
-		"path", text(c->path));
+	static const char *const kinds[] = {
+		[VOLUME_THIN] = "thin", [VOLUME_OFFLINE] = "salvaged", [VOLUME_FOLDER] = "folder"};
+
+	return json_pack("{s:s, s:o}", "kind", kinds[c->volume], "path", text(c->path));
 }
 
 static json_t *snapshot(const struct manifest *m)
@@ -116,6 +122,32 @@ static json_t *snapshot(const struct manifest *m)
 		"was_active", m->was_active, "freeze", text(m->freeze), "window_ms", m->window_ms,
 		"consistency", text(m->consistency), "paused_ms", m->paused_ms, "fs_type",
 		text(m->fs_type), "mount_mode", text(m->mount_mode));
+}
+
+static json_t *check(const struct manifest_salvage *s)
+{
+	if (!s->check_command)
+		return json_null();
+	return json_pack("{s:s, s:b, s:o, s:o}", "command", s->check_command, "sound",
+		s->check_is_sound, "exit_code",
+		s->check_code < 0 ? json_null() : json_integer(s->check_code), "finding",
+		s->check_finding && *s->check_finding ? text(s->check_finding) : json_null());
+}
+
+static json_t *salvage(const struct manifest *m)
+{
+	const struct manifest_salvage *s = m->salvage;
+
+	if (!s)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"metadata", text(s->metadata), "data", text(s->data), "thin_id",
+		number(m->origin_thin_id), "pool_transaction", number(m->pool_transaction),
+		"pool_time", m->pool_time < 0 ? json_null() : json_integer(m->pool_time),
+		"pool_block_bytes", number(m->pool_block_bytes), "mapped_bytes",
+		number(m->mapped_bytes), "size_bytes", number(m->container->size_bytes),
+		"lost_bytes", number(s->lost_bytes), "losses", number(s->losses), "fs_type",
+		text(m->fs_type), "mount_mode", text(m->mount_mode), "check", check(s));
 }
 
 static json_t *counts(const struct manifest *m)
@@ -162,12 +194,12 @@ int manifest_write(const struct manifest *m, struct strbuf *out, struct err *e)
 {
 	uint64_t bad = m->trouble ? m->trouble->count : 0;
 	AUTO_JSON *j = json_pack(
-		"{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "format",
-		"thinark-manifest", "version", 1, "program", THINARK_VERSION, "created",
+		"{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}",
+		"format", "thinark-manifest", "version", 1, "program", THINARK_VERSION, "created",
 		text(m->created), "hostname", text(m->hostname), "job", text(m->job), "archive",
 		archive(m), "container", container(m->container), "source", source(m->container),
-		"snapshot", snapshot(m), "counts", counts(m), "complete", bad == 0,
-		"unreadable_count", number(bad), "unreadable", unreadable(m->trouble));
+		"snapshot", snapshot(m), "salvage", salvage(m), "counts", counts(m), "complete",
+		bad == 0, "unreadable_count", number(bad), "unreadable", unreadable(m->trouble));
 
 	/* Packing fails only without memory: every text above is valid UTF-8. */
 	if (!j || json_dump_callback(j, append, out, JSON_INDENT(2)) < 0)

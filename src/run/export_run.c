@@ -98,6 +98,7 @@ static int export_to(
 	struct thinview *view = NULL;
 	struct thinview_copied sum = {0};
 	struct losses losses = {.options = o};
+	const struct thinview_events events = {.lost = say_lost, .arg = &losses};
 	struct file_part part = {0};
 	struct err ignored;
 	int r = open_source(s, &meta, &view, e);
@@ -105,7 +106,7 @@ static int export_to(
 	if (r == 0)
 		r = begin_image(to, &part, e);
 	if (r == 0)
-		r = thinview_copy(view, part.fd, s->size, say_lost, &losses, &sum, e);
+		r = thinview_copy(view, part.fd, s->size, &events, &sum, e);
 	if (r == 0) {
 		part.written = sum.size;
 		r = file_part_sync(&part, e);

@@ -104,9 +104,10 @@ static int watched_stream(struct job *j, struct frames *f, struct pack *p, struc
 {
 	struct damage damage;
 
-	if (j->container->volume != VOLUME_THIN)
+	if (j->container->volume == VOLUME_FOLDER)
 		return stream(j, f, p, e);
-	damage_begin(&damage, j->snap.node, VIEW_DIR);
+	damage_begin(&damage, j->container->volume == VOLUME_THIN ? j->snap.node : j->offline.node,
+		VIEW_DIR);
 	int r = stream(j, f, p, e);
 	damage_end(&damage, &j->trouble);
 	return r;
@@ -178,6 +179,9 @@ static int stage_seal(struct job *j, struct err *e)
 		.trouble = &j->trouble,
 	};
 	struct manifest copy = m;
+	struct manifest_salvage salvage;
+	if (j->container->volume == VOLUME_OFFLINE)
+		offline_describe(j, &copy, &salvage);
 	memcpy(copy.sha256, j->sha256, sizeof(copy.sha256));
 	memcpy(copy.index_sha256, j->index_sha256, sizeof(copy.index_sha256));
 	int r = manifest_write(&copy, &text, e);
@@ -205,7 +209,10 @@ static const struct stage {
 	{"snapshot", FOR(VOLUME_THIN), stage_snapshot, 300},
 	{"mount", FOR(VOLUME_THIN), stage_mount, 300},
 	{"open", FOR(VOLUME_FOLDER), stage_open, 60},
+	{"copy", FOR(VOLUME_OFFLINE), offline_copy, BY_SETTING},
+	{"mount", FOR(VOLUME_OFFLINE), offline_mount, 300},
 	{"archive", FOR_ALL, stage_archive, BY_SETTING},
+	{"check", FOR(VOLUME_OFFLINE), offline_check, BY_SETTING},
 	{"seal", FOR_ALL, stage_seal, 600},
 };
 

@@ -6,13 +6,42 @@
 
 #include "dest.h"
 #include "frames.h"
+#include "fscheck.h"
+#include "fsinfo.h"
+#include "loop.h"
+#include "lostfiles.h"
 #include "manifest.h"
 #include "pack.h"
 #include "run.h"
 #include "snap.h"
+#include "thinview.h"
 #include "trouble.h"
 #include "undo.h"
 #include "watch.h"
+
+/* A pool that is not active, opened to be read by ourselves. */
+struct evidence {
+	struct thinmeta *meta;
+	const char *metadata_path, *data_path;
+	const char *doubt; /* why it may not be its last state, for every archive; NULL: it is */
+	int scratch;       /* folder for the copies, which have no names */
+};
+
+/* Of all jobs together, in mapped bytes, each copied and archived: for the time that is left. */
+struct pace {
+	uint64_t started_ns, done, total;
+};
+
+/* A thin device of it, copied: what a mount replays goes into the copy. */
+struct offline {
+	int image, loop; /* -1: not yet, or closed */
+	char node[LOOP_NODE_CAP];
+	struct fsinfo fs;
+	struct thinview_copied copied;
+	struct lost_range *lost; /* of the device, the first of them */
+	size_t lost_count;
+	struct fscheck check;
+};
 
 /* Fills from left to right: each stage reads what earlier ones wrote. */
 struct job {
@@ -27,6 +56,10 @@ struct job {
 	char *name; /* of the archive */
 	const char *hostname;
 	size_t number, total;
+	/* copy */
+	const struct evidence *evidence;
+	struct offline offline;
+	const struct pace *pace; /* NULL: this job's own */
 	/* snapshot */
 	uint32_t *next_id; /* of the pool, shared by a group */
 	bool is_shot;      /* together with its group, before the stages run */
@@ -50,6 +83,12 @@ struct job {
 
 /* Runs all stages and always the teardown. */
 int job_run(struct job *j, struct err *e);
+/* The stages of VOLUME_OFFLINE. */
+int offline_copy(struct job *j, struct err *e);
+int offline_mount(struct job *j, struct err *e);
+int offline_check(struct job *j, struct err *e);
+/* What the manifest tells of it. */
+void offline_describe(const struct job *j, struct manifest *m, struct manifest_salvage *s);
 /* Gives a member of a group up. */
 int job_drop(struct job *j, const char *why, struct err *e);
 /*
@@ -105,5 +144,6 @@ const char *job_result(const struct job *j);
 void report_item(const struct job *j, const struct err *failure);
 void report_plan(const struct job *j);
 void report_progress(void *job, uint64_t content_bytes);
+void report_copy(void *job, uint64_t copied_bytes);
 void report_error(const struct run_options *o, const char *what, const struct err *e);
 void report_line(const struct strbuf *b);

@@ -141,7 +141,7 @@ static int mount_origin(struct mounting *m, struct err *e)
 		return r;
 	undo_arm(&m->undo, "unmount", undo_mount, m);
 	m->mode = "the container's own device, read-write";
-	return view_mount(m->node, m->fs_type, m->dir, true, e);
+	return view_mount(m->node, m->fs_type, m->dir, VIEW_WRITABLE, e);
 }
 
 static void say_mounted(const struct mounting *m)

@@ -123,9 +123,20 @@ void report_plan(const struct job *j)
 	report_line(&b);
 }
 
-void report_progress(void *arg, uint64_t content_bytes)
+/* Seconds, by what was done of the whole so far; own: bytes of this job. */
+static double time_left(const struct job *j, uint64_t now, uint64_t own, uint64_t bytes)
 {
-	struct job *j = arg;
+	const struct pace *p = j->pace;
+	const uint64_t started = p ? p->started_ns : j->started_ns;
+	const uint64_t done = p ? p->done + own : bytes, total = p ? p->total : j->mapped_bytes;
+
+	return done && total > done
+		       ? (double)(now - started) / 1e9 * (double)(total - done) / (double)done
+		       : 0;
+}
+
+static void show(struct job *j, const char *what, uint64_t own, uint64_t bytes)
+{
 	const uint64_t now = clock_ns();
 	char done[16], total[16], rate[16], line[256], name[64];
 
@@ -133,16 +144,27 @@ void report_progress(void *arg, uint64_t content_bytes)
 		return;
 	j->progress_ns = now;
 	double seconds = (double)(now - j->started_ns) / 1e9;
-	double speed = seconds > 0.1 ? (double)content_bytes / seconds : 0;
-	double left = speed > 0 && j->mapped_bytes > content_bytes
-			      ? (double)(j->mapped_bytes - content_bytes) / speed
-			      : 0;
+	double speed = seconds > 0.1 ? (double)bytes / seconds : 0;
 	(void)str_escape(
 		j->container->name, __builtin_strlen(j->container->name), name, sizeof(name));
-	(void)snprintf(line, sizeof(line), "[%zu/%zu] %s: %s of %s, %s/s, %.0f s left", j->number,
-		j->total, name, str_size(content_bytes, done), str_size(j->mapped_bytes, total),
-		str_size((unsigned long long)speed, rate), left);
+	(void)snprintf(line, sizeof(line), "[%zu/%zu] %s: %s%s of %s, %s/s, %.0f s left%s",
+		j->number, j->total, name, what, str_size(bytes, done),
+		str_size(j->mapped_bytes, total), str_size((unsigned long long)speed, rate),
+		time_left(j, now, own, bytes), j->pace ? " in all" : "");
 	log_progress(line);
+}
+
+void report_progress(void *arg, uint64_t content_bytes)
+{
+	struct job *j = arg;
+	const uint64_t most = j->mapped_bytes;
+
+	show(j, "", most + (content_bytes < most ? content_bytes : most), content_bytes);
+}
+
+void report_copy(void *arg, uint64_t copied_bytes)
+{
+	show(arg, "copied ", copied_bytes, copied_bytes);
 }
 
 void report_error(const struct run_options *o, const char *what, const struct err *e)

@@ -13,6 +13,7 @@
 
 #define MAGIC 27022010u
 #define SUPERBLOCK_SALT 160774u
+#define METADATA_BLOCKS_MAX (255u * 16320u) /* what its space map can count */
 
 /*
  * Slicing by 8.  Row k, column j is the register after the byte 1 << j and k zero bytes, for the
@@ -77,7 +78,9 @@ uint32_t thinmeta_crc32c(const uint8_t *data, size_t len)
 	return ~crc;
 }
 
-static int parse(const uint8_t *b, uint64_t block, struct thinmeta_superblock *ret, struct err *e)
+/* doubtful: what its checksum and place would tell is left open, as long as it looks like one. */
+static int parse(const uint8_t *b, uint64_t block, bool doubtful, struct thinmeta_superblock *ret,
+	struct err *e)
 {
 	const struct thinmeta_superblock s = {
 		.flags = thinbtree_le32(b + 4),
@@ -92,36 +95,48 @@ static int parse(const uint8_t *b, uint64_t block, struct thinmeta_superblock *r
 		.block_sectors = thinbtree_le32(b + 336),
 	};
 	const uint32_t features = thinbtree_le32(b + 360);
+	const bool is_magic = thinbtree_le64(b + 32) == MAGIC;
+	const char *why = NULL;
 
-	if (thinbtree_le64(b + 32) != MAGIC)
-		return err_set(
-			e, ERR_POOL, -EBADMSG, "superblock: no thin-pool metadata (bad magic)");
-	if ((~thinmeta_crc32c(b + 4, THINMETA_BLOCK - 4) ^ SUPERBLOCK_SALT) != thinbtree_le32(b))
-		return err_set(e, ERR_POOL, -EBADMSG, "superblock: checksum does not match");
-	if (thinbtree_le64(b + 8) != block)
-		return err_set(
-			e, ERR_POOL, -EBADMSG, "superblock: block number is not %" PRIu64, block);
-	if (s.version < 1 || s.version > 2 || features != 0)
-		return err_set(e, ERR_POOL, -ENOTSUP,
-			"superblock: version %u, features %#x: unknown", s.version, features);
+	if (!is_magic)
+		why = "no thin-pool metadata (bad magic)";
+	else if ((~thinmeta_crc32c(b + 4, THINMETA_BLOCK - 4) ^ SUPERBLOCK_SALT) !=
+		 thinbtree_le32(b))
+		why = "checksum does not match";
+	else if (thinbtree_le64(b + 8) != block)
+		why = "it says that it is another block";
+	else if (s.version < 1 || s.version > 2 || features != 0)
+		why = "version or features are unknown";
+	if (why && !(doubtful && is_magic))
+		return err_set(e, ERR_POOL, -EBADMSG,
+			"superblock: block %" PRIu64 " (byte %" PRIu64 "): %s", block,
+			block * THINMETA_BLOCK, why);
 	if (s.block_sectors < 128 || s.block_sectors > 2097152 || s.block_sectors % 128)
-		return err_set(e, ERR_POOL, -EBADMSG, "superblock: block size of %u sectors",
-			s.block_sectors);
+		return err_set(e, ERR_POOL, -EBADMSG,
+			"superblock: block %" PRIu64 " (byte %" PRIu64
+			"): a block size of %u sectors",
+			block, block * THINMETA_BLOCK, s.block_sectors);
 	*ret = s;
 	return 0;
+}
+
+static bool sizes_are_possible(const struct thinmeta_superblock *s)
+{
+	return s->data_blocks && s->data_blocks <= UINT64_MAX / 512 / s->block_sectors &&
+	       s->metadata_blocks && s->metadata_blocks <= METADATA_BLOCKS_MAX;
 }
 
 int thinmeta_superblock_parse(
 	const uint8_t b[THINMETA_BLOCK], struct thinmeta_superblock *ret, struct err *e)
 {
 	struct thinmeta_superblock s;
-	int r = parse(b, 0, &s, e);
+	int r = parse(b, 0, false, &s, e);
 
 	if (r < 0)
 		return r;
-	if (s.data_blocks == 0 || s.data_blocks > UINT64_MAX / 512 / s.block_sectors ||
-		s.metadata_blocks == 0 || s.metadata_blocks > 255u * 16320u)
-		return err_set(e, ERR_POOL, -EBADMSG, "superblock: sizes are out of range");
+	if (!sizes_are_possible(&s))
+		return err_set(e, ERR_POOL, -EBADMSG,
+			"superblock: block 0 (byte 0): sizes are out of range");
 	*ret = s;
 	return 0;
 }
@@ -172,13 +187,40 @@ static int read_superblock(
 	int r = thinmeta_read_block(m, block, buf);
 
 	if (r < 0)
+		return err_sys(e, ERR_POOL, r == -ENODATA ? -EIO : r,
+			"superblock: block %" PRIu64 " (byte %" PRIu64 "): read", block,
+			block * THINMETA_BLOCK);
+	return block ? parse(buf, block, false, ret, e) : thinmeta_superblock_parse(buf, ret, e);
+}
+
+/* Impossible sizes are replaced by what the files allow; they only bound what is read. */
+static int find_doubtful(struct thinmeta *m, struct err *e)
+{
+	_Alignas(THINMETA_BLOCK) uint8_t buf[THINMETA_BLOCK];
+	struct thinmeta_superblock s;
+	int r = thinmeta_read_block(m, 0, buf);
+
+	if (r < 0)
 		return err_sys(e, ERR_POOL, r == -ENODATA ? -EIO : r, "superblock: read");
-	return block ? parse(buf, block, ret, e) : thinmeta_superblock_parse(buf, ret, e);
+	r = parse(buf, 0, true, &s, e);
+	if (r < 0)
+		return r;
+	if (!sizes_are_possible(&s)) {
+		const uint64_t blocks = m->bytes / THINMETA_BLOCK;
+
+		s.data_blocks = (uint64_t)INT64_MAX / 512 / s.block_sectors;
+		s.metadata_blocks = blocks < METADATA_BLOCKS_MAX ? blocks : METADATA_BLOCKS_MAX;
+	}
+	m->sb = s;
+	m->blocks = s.metadata_blocks;
+	return 0;
 }
 
 static int find_root(struct thinmeta *m, uint64_t root, struct err *e)
 {
 	struct thinmeta_superblock main_sb, held;
+	if (root == THINMETA_DOUBTFUL)
+		return find_doubtful(m, e);
 	int r = read_superblock(m, 0, &main_sb, e);
 
 	if (r < 0)
@@ -247,7 +289,8 @@ int thinmeta_open(const char *path, uint64_t root, struct thinmeta **ret, struct
 		return err_sys(e, ERR_FATAL, -ENOMEM, "metadata '%s'", path);
 	/* O_EXCL means something for block devices only. */
 	m->fd = open(
-		path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (root == THINMETA_MAIN ? O_EXCL : 0));
+		path, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+			      (root == THINMETA_MAIN || root == THINMETA_DOUBTFUL ? O_EXCL : 0));
 	if (m->fd < 0 && errno == EBUSY)
 		return err_set(e, ERR_POOL, -EBUSY,
 			"metadata '%s' is in use: only a metadata snapshot of it can be read",

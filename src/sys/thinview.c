@@ -184,8 +184,7 @@ int thinview_pread(struct thinview *v, void *buf, size_t len, uint64_t offset, s
 struct copy {
 	struct thinview *view;
 	int fd;
-	void (*lost)(void *arg, uint64_t offset, uint64_t len, const char *why);
-	void *arg;
+	const struct thinview_events *events;
 	struct thinview_copied sum;
 };
 
@@ -193,8 +192,8 @@ static void lose(struct copy *c, uint64_t offset, uint64_t len, const char *why)
 {
 	c->sum.lost_bytes += len;
 	c->sum.losses++;
-	if (c->lost)
-		c->lost(c->arg, offset, len, why);
+	if (c->events->lost)
+		c->events->lost(c->events->arg, offset, len, why);
 }
 
 static int write_at(struct copy *c, const uint8_t *data, size_t len, uint64_t at, struct err *e)
@@ -244,6 +243,8 @@ static int copy_run(struct copy *c, uint64_t at, uint64_t end, uint64_t data, st
 				lose(c, bad, at - bad, why.text);
 			bad = at + n;
 			r = write_at(c, got, n, at, e);
+			if (c->events->progress)
+				c->events->progress(c->events->arg, c->sum.mapped_bytes);
 		}
 		at += n;
 		data += n;
@@ -254,11 +255,10 @@ static int copy_run(struct copy *c, uint64_t at, uint64_t end, uint64_t data, st
 	return r;
 }
 
-int thinview_copy(struct thinview *v, int fd, uint64_t size,
-	void (*lost)(void *arg, uint64_t offset, uint64_t len, const char *why), void *arg,
+int thinview_copy(struct thinview *v, int fd, uint64_t size, const struct thinview_events *events,
 	struct thinview_copied *ret, struct err *e)
 {
-	struct copy c = {.view = v, .fd = fd, .lost = lost, .arg = arg};
+	struct copy c = {.view = v, .fd = fd, .events = events};
 	const uint64_t limit = size ? size : (uint64_t)INT64_MAX / v->block_bytes * v->block_bytes;
 	struct thinmeta_run run;
 	int r = 0;

@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "dm.h"
+#include "fsinfo.h"
 #include "lock.h"
 #include "scope.h"
 
@@ -92,7 +93,7 @@ int view_isolate(struct err *e)
 
 int view_probe(const char *node, const char **ret_type, struct err *e)
 {
-	uint8_t b[2048] = {0};
+	uint8_t b[FSINFO_BYTES] = {0};
 	AUTO_CLOSE int fd = open(node, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -100,26 +101,24 @@ int view_probe(const char *node, const char **ret_type, struct err *e)
 	ssize_t n = pread(fd, b, sizeof(b), 0);
 	if (n != (ssize_t)sizeof(b))
 		return err_sys(e, ERR_SOURCE, n < 0 ? -errno : -EIO, "'%s': superblock", node);
-	/* XFS: magic at byte 0; ext2/3/4: 0xEF53, little-endian, at byte 0x438. */
-	if (memcmp(b, "XFSB", 4) == 0)
-		*ret_type = "xfs";
-	else if (b[0x438] == 0x53 && b[0x439] == 0xEF)
-		*ret_type = "ext4";
-	else
-		return err_set(e, ERR_SOURCE, -EMEDIUMTYPE,
-			"no file system that is known here (xfs, ext2, ext3, ext4)");
-	return 0;
+	struct fsinfo info;
+	int r = fsinfo_parse(b, &info, e);
+	if (r == 0)
+		*ret_type = info.type;
+	return r;
 }
 
 int view_mount(
-	const char *node, const char *type, const char *target, bool is_writable, struct err *e)
+	const char *node, const char *type, const char *target, enum view_mode mode, struct err *e)
 {
-	struct libmnt_context *c = mnt_new_context();
 	/* One that is being repaired must not be made worse. */
-	const char *options = strcmp(type, "xfs") == 0 ? "nouuid"
-			      : is_writable            ? "errors=remount-ro"
-						       : "errors=continue";
-	const unsigned long read_only = is_writable ? 0 : MS_RDONLY | MS_NOEXEC;
+	static const char *const options[][2] = {
+		[VIEW_READ_ONLY] = {"errors=continue", "nouuid"},
+		[VIEW_UNREPLAYED] = {"errors=continue,noload", "nouuid,norecovery"},
+		[VIEW_WRITABLE] = {"errors=remount-ro", "nouuid"},
+	};
+	const unsigned long read_only = mode == VIEW_WRITABLE ? 0 : MS_RDONLY | MS_NOEXEC;
+	struct libmnt_context *c = mnt_new_context();
 
 	if (!c)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "mount");
@@ -132,7 +131,7 @@ int view_mount(
 	if (r == 0)
 		r = mnt_context_set_fstype(c, type);
 	if (r == 0)
-		r = mnt_context_set_options(c, options);
+		r = mnt_context_set_options(c, options[mode][strcmp(type, "xfs") == 0]);
 	if (r == 0)
 		r = mnt_context_set_mflags(c, read_only | MS_NOSUID | MS_NODEV | MS_NOATIME);
 	if (r == 0)
@@ -141,7 +140,16 @@ int view_mount(
 	mnt_free_context(c);
 	if (r != 0)
 		return err_sys(e, ERR_SOURCE, code ? -code : -EIO, "mount of %s %s", type,
-			is_writable ? "read-write" : "read-only");
+			read_only ? "read-only" : "read-write");
+	return 0;
+}
+
+int view_protect(const char *path, struct err *e)
+{
+	if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return err_sys(e, ERR_FATAL, -errno, "'%s': bind mount", path);
+	if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOATIME, NULL) < 0)
+		return err_sys(e, ERR_FATAL, -errno, "'%s': read-only bind mount", path);
 	return 0;
 }
 

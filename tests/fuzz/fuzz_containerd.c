@@ -58,6 +58,16 @@ static void check_container(const struct container *c)
 		check(c->labels[i].key && c->labels[i].value);
 }
 
+static int take_device(void *arg, const struct containerd_device *d, struct err *e)
+{
+	size_t *count = arg;
+
+	(void)e;
+	check(d->name && d->thin_id <= 0xFFFFFF);
+	++*count;
+	return 0;
+}
+
 static void databases(const uint8_t *data, size_t size)
 {
 	struct containerd_db db = {.pool = "pool", .store = "s"};
@@ -76,6 +86,9 @@ static void databases(const uint8_t *data, size_t size)
 	if (parse(data, first, "m", &db.meta) && parse(data + first, second, "s", &db.snapshots) &&
 		parse(data + first + second, size - first - second, "d", &db.devices)) {
 		if (containerd_parse(&db, &list, &notes, &is_torn, &e) < 0)
+			check(e.kind == ERR_STORE);
+		size_t devices = 0;
+		if (containerd_each_device(&db, take_device, &devices, &e) < 0)
 			check(e.kind == ERR_STORE);
 		for (size_t i = 0; i < list.count; i++)
 			check_container(&list.items[i]);

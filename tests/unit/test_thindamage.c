@@ -508,7 +508,8 @@ static void truncated_images_give_what_is_left(void **state)
 		} else {
 			assert_true(thinmeta_open_image(
 					    w.work.data, len, "image", THINMETA_MAIN, &t, &e) < 0);
-			assert_non_null(strstr(e.text, "metadata 'image': superblock: read"));
+			assert_non_null(strstr(
+				e.text, "metadata 'image': superblock: block 0 (byte 0): read"));
 			sum.cases++;
 			sum.refused++;
 		}

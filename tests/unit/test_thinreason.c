@@ -293,6 +293,50 @@ static void a_shared_node_at_a_wrong_place(void **state)
 	thinmeta_close(m);
 }
 
+/* Opens it as root says; how many mappings device 1 has then, -1 if it is refused. */
+static long mapped_when(uint64_t root, struct err *e)
+{
+	struct thinmeta *t = NULL;
+	struct thinmeta_device d;
+	struct thinmeta_runs *runs = NULL;
+	struct thinmeta_run run;
+	long count = 0;
+
+	if (thinmeta_open_image(w.image.data, w.len, "image", root, &t, e) < 0)
+		return -1;
+	if (thinmeta_device_find(t, 1, &d, e) == 0 && thinmeta_runs_open(t, &d, &runs, e) == 0)
+		while (thinmeta_runs_next(runs, &run))
+			count += run.damage.reason == THINMETA_SOUND ? (long)run.length : 0;
+	thinmeta_runs_close(runs);
+	thinmeta_close(t);
+	return count;
+}
+
+/* Bit by bit: refused, unless somebody wants to read on; then never more than there is. */
+static void a_doubtful_superblock(void **state)
+{
+	size_t whole = 0, flips = 0;
+
+	(void)state;
+	for (size_t bit = 0; bit < 8 * (size_t)THINMETA_BLOCK; bit += 3, flips++) {
+		struct err e = {0};
+
+		w.image.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_int_equal(mapped_when(THINMETA_MAIN, &e), -1);
+		assert_non_null(strstr(e.text, "superblock: block 0 (byte 0): "));
+		const long count = mapped_when(THINMETA_DOUBTFUL, &e);
+		assert_true(count <= (long)COUNT);
+		whole += count == (long)COUNT;
+		w.image.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	print_message("%zu bit flips, %zu times everything is read\n", flips, whole);
+	assert_true(flips >= 10000 && whole >= flips - 150);
+	/* What is none at all stays none. */
+	struct err e = {0};
+	memset(w.image.data, 0x5a, THINMETA_BLOCK);
+	assert_int_equal(mapped_when(THINMETA_DOUBTFUL, &e), -1);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, make, drop)
 
 int main(void)
@@ -312,6 +356,7 @@ int main(void)
 		CASE(value),
 		CASE(unreadable),
 		CASE(a_shared_node_at_a_wrong_place),
+		CASE(a_doubtful_superblock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

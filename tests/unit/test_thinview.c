@@ -161,6 +161,7 @@ static void any_range_reads_as_mapped(void **state)
 struct losses {
 	uint64_t count, bytes;
 	char why[600];
+	uint64_t progress;
 };
 
 static void note_loss(void *arg, uint64_t offset, uint64_t len, const char *why)
@@ -173,8 +174,17 @@ static void note_loss(void *arg, uint64_t offset, uint64_t len, const char *why)
 	(void)snprintf(l->why, sizeof(l->why), "%s", why);
 }
 
+static void note_progress(void *arg, uint64_t mapped_bytes)
+{
+	struct losses *l = arg;
+
+	assert_true(mapped_bytes > l->progress);
+	l->progress = mapped_bytes;
+}
+
 static int copy(uint64_t size, struct thinview_copied *ret, struct losses *l)
 {
+	const struct thinview_events events = {note_loss, note_progress, l};
 	struct thinmeta *m = open_meta();
 	struct thinview *v = open_view(m, 7);
 	struct err e = {0};
@@ -182,7 +192,8 @@ static int copy(uint64_t size, struct thinview_copied *ret, struct losses *l)
 
 	assert_true(fd >= 0);
 	*l = (struct losses){0};
-	assert_int_equal(thinview_copy(v, fd, size, note_loss, l, ret, &e), 0);
+	assert_int_equal(thinview_copy(v, fd, size, &events, ret, &e), 0);
+	assert_int_equal(l->progress, ret->mapped_bytes);
 	assert_int_equal(ret->losses, l->count);
 	assert_int_equal(ret->lost_bytes, l->bytes);
 	thinview_close(v);

@@ -25,12 +25,12 @@ int snap_mount(struct snap *s, const char *target, const char **ret_type, const 
 	if (is_xfs)
 		r = snap_activate(s, false, e);
 	if (r == 0)
-		r = view_mount(s->node, *ret_type, target, false, e);
+		r = view_mount(s->node, *ret_type, target, VIEW_READ_ONLY, e);
 	if (r == -EROFS && !is_xfs) {
 		*ret_mode = "read-only mount, journal replayed into the snapshot";
 		r = snap_activate(s, false, e);
 		if (r == 0)
-			r = view_mount(s->node, *ret_type, target, false, e);
+			r = view_mount(s->node, *ret_type, target, VIEW_READ_ONLY, e);
 	}
 	return r;
 }

@@ -234,8 +234,76 @@ static int containerd_list(const struct cfg_store *cfg, struct container_list *l
 	return ret;
 }
 
+struct records {
+	store_record_fn *fn;
+	void *arg;
+	struct pool_ref pool;
+};
+
+static int take_record(void *arg, const struct containerd_device *d, struct err *e)
+{
+	const struct records *v = arg;
+	const struct store_record r = {.pool = &v->pool,
+		.name = d->name,
+		.thin_id = d->thin_id,
+		.size_bytes = d->size_bytes,
+		.is_deleted = d->is_deleted,
+		.problem = d->problem};
+
+	return v->fn(v->arg, &r, e);
+}
+
+/* Loop files where containerd's own guide has its readers put them: beside the databases. */
+static int find_files(const struct root *r, struct pool_ref *pool, struct err *e)
+{
+	struct stat data, meta;
+
+	if (fstatat(r->devices, "data", &data, AT_SYMLINK_NOFOLLOW) < 0 ||
+		fstatat(r->devices, "meta", &meta, AT_SYMLINK_NOFOLLOW) < 0 ||
+		!S_ISREG(data.st_mode) || !S_ISREG(meta.st_mode))
+		return 0;
+	if (asprintf(&pool->data_path, "%s/data", r->path) < 0)
+		pool->data_path = NULL;
+	if (asprintf(&pool->metadata_path, "%s/meta", r->path) < 0)
+		pool->metadata_path = NULL;
+	pool->is_loop = true;
+	return pool->data_path && pool->metadata_path
+		       ? 0
+		       : err_sys(e, ERR_FATAL, -ENOMEM, "containerd");
+}
+
+static int containerd_records(const struct cfg_store *cfg, store_record_fn *fn, void *arg,
+	struct strbuf *notes, struct err *e)
+{
+	AUTO_ROOT r = {.cfg = cfg, .notes = notes, .fd = -1, .devices = -1};
+	__attribute__((cleanup(db_done))) struct containerd_db db = {.store = cfg->name};
+	struct records v = {.fn = fn, .arg = arg};
+	const struct store_record alone = {.pool = &v.pool};
+	char file[sizeof(r.pool) + 4];
+
+	r.fd = cfg->root ? open(cfg->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (r.fd < 0)
+		return err_sys(e, ERR_STORE, cfg->root ? -errno : -EINVAL, "%s",
+			cfg->root ? cfg->root : "containerd: root");
+	int ret = find_pool(&r, e);
+	v.pool.dm_name = r.pool;
+	if (ret == 0)
+		ret = find_files(&r, &v.pool, e);
+	if (ret == 0)
+		ret = fn(arg, &alone, e);
+	(void)snprintf(file, sizeof(file), "%s.db", r.pool);
+	if (ret == 0)
+		ret = read_db(r.devices, r.path, file, &db.devices, e);
+	if (ret == 0)
+		ret = containerd_each_device(&db, take_record, &v, e);
+	free(v.pool.data_path);
+	free(v.pool.metadata_path);
+	return ret;
+}
+
 const struct store_ops store_containerd = {
 	.type = "containerd",
 	.help = "containerd 1.3 to 2.x with the devmapper snapshotter; root: its root",
 	.list = containerd_list,
+	.records = containerd_records,
 };

@@ -64,7 +64,7 @@ int docker_copy(const char *s, char **ret, struct err *e)
 	return s && !*ret ? docker_no_memory(e) : 0;
 }
 
-static void note(const struct docker_root *r, const char *name, const char *text)
+void docker_note(const struct docker_root *r, const char *name, const char *text)
 {
 	char safe[4 * NAME_MAX + 1];
 
@@ -208,7 +208,7 @@ static int fill(const struct docker_root *r, struct container *c, bool *ret_skip
 	/* "docker rm" may have been at work since the folder was read. */
 	if (ret == -ENOENT && fstatat(r->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
 		errno == ENOENT) {
-		note(r, path, "skipped: removed meanwhile");
+		docker_note(r, path, "skipped: removed meanwhile");
 		*ret_skip = true;
 		return 0;
 	}
@@ -217,7 +217,7 @@ static int fill(const struct docker_root *r, struct container *c, bool *ret_skip
 
 		(void)str_escape(driver, strlen(driver), safe, sizeof(safe));
 		(void)snprintf(text, sizeof(text), "skipped: its storage driver is '%s'", safe);
-		note(r, path, text);
+		docker_note(r, path, text);
 		*ret_skip = true;
 		return 0;
 	}
@@ -234,13 +234,14 @@ static int is_entry(const struct dirent *d)
 	return strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0;
 }
 
-static int list_containers(const struct docker_root *r, struct container_list *list, struct err *e)
+static int list_containers(const struct docker_root *r, void *arg, struct err *e)
 {
+	struct container_list *list = arg;
 	AUTO_CLOSE int dir = foreign_open(r->fd, "containers", O_RDONLY | O_DIRECTORY);
 	AUTO_NAMES names = {0};
 
 	if (dir == -ENOENT) {
-		note(r, "containers", "missing: no containers");
+		docker_note(r, "containers", "missing: no containers");
 		return 0;
 	}
 	if (dir < 0)
@@ -257,7 +258,7 @@ static int list_containers(const struct docker_root *r, struct container_list *l
 			char path[NAME_MAX + 16];
 
 			(void)snprintf(path, sizeof(path), "containers/%s", names.items[i]->d_name);
-			note(r, path, "ignored: not the id of a container");
+			docker_note(r, path, "ignored: not the id of a container");
 			continue;
 		}
 		c = container_list_add(list);
@@ -275,8 +276,8 @@ static int list_containers(const struct docker_root *r, struct container_list *l
 	return 0;
 }
 
-/* Lists one data root.  -ENOENT when the driver was never used there. */
-static int list_root(struct docker_root *r, struct container_list *list, struct err *e)
+/* One data root.  -ENOENT when the driver was never used there. */
+static int visit_root(struct docker_root *r, docker_root_fn *fn, void *arg, struct err *e)
 {
 	AUTO_CLOSE int dir = foreign_open(r->fd, "devicemapper", O_RDONLY | O_DIRECTORY);
 	struct stat st;
@@ -293,7 +294,7 @@ static int list_root(struct docker_root *r, struct container_list *list, struct 
 			(((unsigned long long)st.st_dev >> 12) & 0xfff00),
 		(unsigned long long)st.st_ino);
 	ret = docker_find_pool(r, e);
-	return ret < 0 ? ret : list_containers(r, list, e);
+	return ret < 0 ? ret : fn(r, arg, e);
 }
 
 /* "UID.GID" */
@@ -307,8 +308,8 @@ static bool is_userns(const char *s)
 	return gid && !s[uid + 1 + gid];
 }
 
-/* Lists the user namespace roots below top; *ret_found counts them. */
-static int list_userns(const struct docker_root *top, struct container_list *list,
+/* The user namespace roots below top; *ret_found counts them. */
+static int visit_userns(const struct docker_root *top, docker_root_fn *fn, void *arg,
 	size_t *ret_found, struct err *e)
 {
 	AUTO_NAMES names = {0};
@@ -329,21 +330,21 @@ static int list_userns(const struct docker_root *top, struct container_list *lis
 			return docker_no_memory(e);
 		}
 		if (r.fd < 0) {
-			note(top, name, "ignored: cannot be opened as a folder");
+			docker_note(top, name, "ignored: cannot be opened as a folder");
 			continue;
 		}
-		ret = list_root(&r, list, e);
+		ret = visit_root(&r, fn, arg, e);
 		if (ret == -ENOENT && !r.prefix[0])
 			continue;
 		if (ret < 0)
 			return ret;
-		note(top, name, "read as a data root with a user namespace");
+		docker_note(top, name, "read as a data root with a user namespace");
 		++*ret_found;
 	}
 	return 0;
 }
 
-static int docker_list(const struct cfg_store *cfg, struct container_list *list,
+int docker_each_root(const struct cfg_store *cfg, docker_root_fn *fn, void *arg,
 	struct strbuf *notes, struct err *e)
 {
 	AUTO_ROOT top = {.cfg = cfg, .fd = -1, .notes = notes};
@@ -361,11 +362,11 @@ static int docker_list(const struct cfg_store *cfg, struct container_list *list,
 	top.fd = open(top.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top.fd < 0)
 		return err_sys(e, ERR_STORE, -errno, "%s", cfg->root);
-	first = list_root(&top, list, why);
+	first = visit_root(&top, fn, arg, why);
 	/* With a prefix the driver's folder is there, and something else was missing. */
 	if (first < 0 && (first != -ENOENT || top.prefix[0]))
 		return first;
-	ret = list_userns(&top, list, &userns, why);
+	ret = visit_userns(&top, fn, arg, &userns, why);
 	if (ret < 0)
 		return ret;
 	if (first < 0 && !userns)
@@ -375,8 +376,15 @@ static int docker_list(const struct cfg_store *cfg, struct container_list *list,
 	return notes->failed ? docker_no_memory(e) : 0;
 }
 
+static int docker_list(const struct cfg_store *cfg, struct container_list *list,
+	struct strbuf *notes, struct err *e)
+{
+	return docker_each_root(cfg, list_containers, list, notes, e);
+}
+
 const struct store_ops store_docker = {
 	.type = "docker",
 	.help = "Docker 1.6 to 24 with the devicemapper storage driver; root: its data root",
 	.list = docker_list,
+	.records = docker_records,
 };

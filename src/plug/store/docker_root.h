@@ -7,6 +7,7 @@
 #include "cfg.h"
 #include "container.h"
 #include "err.h"
+#include "store.h"
 #include "str.h"
 
 #define DOCKER_DEFAULT_ROOT "/var/lib/docker"
@@ -22,6 +23,19 @@ struct docker_root {
 	struct strbuf *notes;
 };
 
+/* Called for a data root whose pool is known. */
+typedef int docker_root_fn(const struct docker_root *r, void *arg, struct err *e);
+/*
+ * The data root of the configuration and the user namespace roots below it.  Kind ERR_STORE when
+ * the driver was never used there.
+ */
+int docker_each_root(const struct cfg_store *cfg, docker_root_fn *fn, void *arg,
+	struct strbuf *notes, struct err *e);
+/* As store_ops.records. */
+int docker_records(const struct cfg_store *cfg, store_record_fn *fn, void *arg,
+	struct strbuf *notes, struct err *e);
+/* One line about the file name below the root. */
+void docker_note(const struct docker_root *r, const char *name, const char *text);
 /* Reads the file path below the root; name receives its full name for messages. */
 int docker_read(const struct docker_root *r, const char *path, size_t max, char name[PATH_MAX],
 	char **ret, size_t *ret_len, struct err *e);
