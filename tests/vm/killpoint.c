@@ -255,12 +255,29 @@ static void refuse_loop_configure(pid_t pid)
 		refuse(pid, EINVAL);
 }
 
+/* The kernel never refuses these; the C library ends the process if it does. */
+static bool cannot_fail(pid_t pid)
+{
+	static const long never[] = {SYS_futex, SYS_rt_sigreturn, SYS_rt_sigprocmask,
+		SYS_rt_sigaction, SYS_exit, SYS_exit_group, SYS_getpid, SYS_gettid, SYS_getppid,
+		SYS_sched_yield, SYS_set_robust_list, SYS_rseq, SYS_restart_syscall, SYS_munmap,
+		SYS_madvise, SYS_geteuid};
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+		die("registers");
+	for (size_t i = 0; i < COUNT(never); i++)
+		if ((long)regs.orig_rax == never[i])
+			return true;
+	return false;
+}
+
 static void at_call(pid_t pid)
 {
 	const bool mine = is_main(pid);
 	char what[64];
 
-	if (k.killed || mine != (k.who == MAIN))
+	if (k.killed || mine != (k.who == MAIN) || (k.error && cannot_fail(pid)))
 		return;
 	k.count++;
 	describe(pid, what, sizeof(what));
