@@ -8,7 +8,7 @@
 #include "thinmeta.h"
 
 #define THINMETA_DETAILS_SIZE 24u /* bytes of a value of the tree of details */
-#define THINMETA_LIVE (~0ull - 1) /* root: as THINMETA_MAIN, of a pool that may be active */
+#define THINMETA_LIVE (~0ull - 2) /* root: as THINMETA_MAIN, of a pool that may be active */
 #define THINBTREE_DEPTH 16u       /* the kernel's trees stay below 10 */
 
 struct thinmeta {
