@@ -32,14 +32,19 @@ static void die(const char *what)
 static uint32_t used[SECTORS_MAX]; /* sectors that are not all zero */
 static size_t used_count;
 
-static void find_used(FILE *f)
+static void find_used(int fd)
 {
 	static const uint8_t zeros[SECTOR];
-	uint8_t b[SECTOR];
+	uint8_t b[64 * SECTOR];
 
-	for (uint32_t i = 0; fread(b, SECTOR, 1, f) == 1; i++)
-		if (used_count < SECTORS_MAX && memcmp(b, zeros, SECTOR) != 0)
-			used[used_count++] = i;
+	for (off_t at = 0; (at = lseek(fd, at, SEEK_DATA)) >= 0; at += (off_t)sizeof(b)) {
+		at -= at % (off_t)sizeof(b);
+		const ssize_t n = pread(fd, b, sizeof(b), at);
+
+		for (ssize_t i = 0; i + (ssize_t)SECTOR <= n; i += SECTOR)
+			if (used_count < SECTORS_MAX && memcmp(b + i, zeros, SECTOR) != 0)
+				used[used_count++] = (uint32_t)((at + i) / SECTOR);
+	}
 }
 
 /* Most of what is in use is at the front: superblocks, groups, tables, folders. */
@@ -85,7 +90,7 @@ int main(int argc, char **argv)
 	seed = number * 2654435761u + 88172645463325252u;
 	for (int i = 0; i < 8; i++)
 		(void)roll(2);
-	find_used(f);
+	find_used(fileno(f));
 	if (used_count == 0)
 		die("empty");
 	if (number % 16 == 15) {

@@ -5,6 +5,9 @@
  * random order.  Blocks of zeros are not mapped; "ID=" is a device that maps nothing.  With ENTRIES
  * not 0 also FOLDER/metadata, whose nodes hold no more than these, so that small trees are deep.
  */
+#include <errno.h>
+#include <unistd.h>
+
 #include "thin_image.h"
 
 #define BLOCKS_MAX 4000u
@@ -77,7 +80,16 @@ static void add_device(struct pool *p, const char *id, const char *image)
 	mappings_new(m, BLOCKS_MAX);
 
 	for (uint64_t at = 0;; at++) {
-		const size_t n = fread(p->block, 1, p->block_bytes, in);
+		const off_t data = lseek(fileno(in), (off_t)(at * p->block_bytes), SEEK_DATA);
+
+		/* Over holes; behind the last of the data there is nothing more. */
+		if (data >= 0 && (uint64_t)data / p->block_bytes > at)
+			at = (uint64_t)data / p->block_bytes;
+		if (data < 0 && errno == ENXIO)
+			break;
+		const ssize_t got =
+			pread(fileno(in), p->block, p->block_bytes, (off_t)(at * p->block_bytes));
+		const size_t n = got > 0 ? (size_t)got : 0;
 
 		if (n == 0)
 			break;
