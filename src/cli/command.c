@@ -31,7 +31,7 @@ const struct option_row option_rows[] = {
 	{0, "data", "FILE", "export, salvage: the pool's data"},
 	{0, "size", "N", "export: bytes of the image; else up to the last block"},
 	{0, "root", "DIR", "salvage: state folder, or disk with it"},
-	{0, "store", "TYPE", "salvage: docker, containerd; else found by itself"},
+	{0, "store", "TYPE", "salvage: docker, containerd or podman; else found"},
 	{0, "exclude", "NAME", "salvage: leave these out; may be repeated"},
 	{'h', "help", NULL, "Show help"},
 	{'V', "version", NULL, "Show the version"},

@@ -20,9 +20,9 @@ static const char *store_type_of(const char *root)
 {
 	static const struct {
 		const char *type, *mark;
-	} marks[] = {{"docker", "devicemapper/metadata"}, {"docker", "devicemapper/devicemapper"},
-		{"containerd", "io.containerd.snapshotter.v1.devmapper"},
-		{"podman", "devicemapper-containers"}};
+	} marks[] = {{"podman", "devicemapper-containers"}, /* it has Docker's folders, too */
+		{"docker", "devicemapper/metadata"}, {"docker", "devicemapper/devicemapper"},
+		{"containerd", "io.containerd.snapshotter.v1.devmapper"}};
 	struct stat st;
 
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
@@ -82,7 +82,7 @@ int salvage_find_store(struct salvage *s, struct err *e)
 			return err_sys(e, ERR_NOTHING, -errno, "'%s'", o->root);
 	}
 	s->store.name = s->store.type;
-	s->store.root = s->root;
+	s->store.root = s->store.graphroot = s->root;
 	return store_find(s->store.type)
 		       ? 0
 		       : err_set(e, ERR_USAGE, -EINVAL,

@@ -300,6 +300,17 @@ check [ "$(grep -c '"archived_before":true' "$dir/log")" -eq 3 ]
 check [ "$(grep '"kind":"orphan"' "$dir/log" | grep -c '"container":"thin-9"')" -eq 1 ]
 check [ "$(grep -c '"type":"item"' "$dir/log")" -eq 4 ]
 
+# Podman: records as Docker's, and a list of its own.
+p=$dir/podman
+mkdir -p "$p/devicemapper/devicemapper" "$p/devicemapper/metadata" "$p/devicemapper-containers"
+check "$make_pool" "$p/devicemapper/devicemapper" 5 65536 252 3="$old" 8="$old" >"$dir/null"
+printf '{"device_id":3,"size":8388608}' >"$p/devicemapper/metadata/$(hash_of d)"
+printf '[{"id":"%s","names":["pod"],"layer":"%s","image":"x"}]' "$(hash_of a)" "$(hash_of d)" \
+	>"$p/devicemapper-containers/containers.json"
+code 0 "$thinark" salvage --root "$p" --to "$dir/out.p"
+log_has '^archived +container pod +3 '
+log_has '^archived +orphan +thin-8 +8 '
+
 # What is asked for must make sense.
 code 2 "$thinark" salvage --root "$root"
 code 2 "$thinark" salvage --to "$dir/out"
@@ -312,4 +323,4 @@ code 10 "$thinark" salvage --root "$dir/nowhere" --to "$dir/out"
 check [ ! -e "$root/out" ]
 
 echo "$count checks"
-[ "$count" -ge 105 ] || exit 1
+[ "$count" -ge 109 ] || exit 1

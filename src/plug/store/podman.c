@@ -193,8 +193,81 @@ static int podman_list(const struct cfg_store *cfg, struct container_list *list,
 	return list_root(&r, list, e ? e : &ignored);
 }
 
+/* HASH or base; other files there are temporary or about the pool as a whole. */
+static int is_record(const struct dirent *d)
+{
+	return docker_is_id(d->d_name) || strcmp(d->d_name, "base") == 0;
+}
+
+static int visit_record(const struct root *r, const struct pool_ref *pool, const char *file,
+	store_record_fn *fn, void *arg, struct err *e)
+{
+	char path[NAME_MAX + 32], name[PATH_MAX];
+	AUTO_FREE char *text = NULL;
+	struct docker_device dev = {0};
+	struct err why = {0};
+	size_t len;
+
+	(void)snprintf(path, sizeof(path), "devicemapper/metadata/%s", file);
+	int ret = read_file(r, path, RECORD_MAX, name, &text, &len, &why);
+	if (ret == 0)
+		ret = docker_parse_device(text, len, name, &dev, &why);
+	if (ret < 0 && why.kind == ERR_FATAL) {
+		*e = why;
+		return ret;
+	}
+	const struct store_record record = {.pool = pool,
+		.name = file,
+		.thin_id = dev.device_id,
+		.size_bytes = dev.size_bytes,
+		.is_deleted = dev.deleted,
+		.problem = ret < 0 ? why.text : NULL};
+	return fn(arg, &record, e);
+}
+
+static int visit_records(const struct root *r, const struct pool_ref *pool, store_record_fn *fn,
+	void *arg, struct err *e)
+{
+	AUTO_CLOSE int dir = foreign_open(r->fd, "devicemapper/metadata", O_RDONLY | O_DIRECTORY);
+	const struct store_record alone = {.pool = pool};
+	struct dirent **names = NULL;
+	int ret = fn(arg, &alone, e);
+	int count = dir < 0 || ret < 0 ? 0 : scandirat(dir, ".", &names, is_record, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		if (ret == 0)
+			ret = visit_record(r, pool, names[i]->d_name, fn, arg, e);
+		free(names[i]);
+	}
+	free(names);
+	return ret;
+}
+
+static int podman_records(const struct cfg_store *cfg, store_record_fn *fn, void *arg,
+	struct strbuf *notes, struct err *e)
+{
+	AUTO_CLOSE int fd = open(cfg->graphroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct root r = {.cfg = cfg, .notes = notes, .fd = fd};
+	char data[PATH_MAX], metadata[PATH_MAX];
+	struct pool_ref pool = {.dm_name = r.pool, .is_loop = true};
+
+	if (fd < 0)
+		return err_sys(e, ERR_STORE, -errno, "%s", cfg->graphroot);
+	int ret = find_pool(&r, e);
+	if (ret < 0)
+		return ret;
+	AUTO_CLOSE int loop = foreign_open(fd, "devicemapper/devicemapper/metadata", O_PATH);
+	(void)snprintf(data, sizeof(data), "%s/devicemapper/devicemapper/data", cfg->graphroot);
+	(void)snprintf(metadata, sizeof(metadata), "%s/devicemapper/devicemapper/metadata",
+		cfg->graphroot);
+	pool.data_path = loop < 0 ? NULL : data;
+	pool.metadata_path = loop < 0 ? NULL : metadata;
+	return visit_records(&r, &pool, fn, arg, e);
+}
+
 const struct store_ops store_podman = {
 	.type = "podman",
 	.help = "Podman to 5.0 and CRI-O with the devicemapper driver; graphroot: its root",
 	.list = podman_list,
+	.records = podman_records,
 };
