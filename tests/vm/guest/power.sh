@@ -71,14 +71,19 @@ acknowledged() {
 # chance N LIMIT: the Nth random number below LIMIT of this seed
 chance() { awk -v s=$((seed + $1)) -v d="$2" 'BEGIN { srand(s); rand(); printf "%d\n", rand() * d }'; }
 
+# config_of_web: of short runs
+config_of_web() {
+	sample_config $backup
+	sed -i -e 's/ containers: .*/ containers: [web]/' \
+		-e 's/exclude_patterns: .*/exclude_patterns: ["data\/**", "image\/**", "bin\/**"]/' $work/thinark.yaml
+}
+
 # rounds_begin: boots, measures a run that nothing happens to
 rounds_begin() {
 	umount $state 2>/dev/null
 	boot || give_up "boot" "code $?"
 	writer_start
-	sample_config $backup
-	sed -i -e 's/ containers: .*/ containers: [web]/' \
-		-e 's/exclude_patterns: .*/exclude_patterns: ["data\/**", "image\/**", "bin\/**"]/' $work/thinark.yaml
+	config_of_web
 	thinark_exits "a run that nothing happens to" 0 run
 	started=$(date +%s%3N)
 	thinark_exits "another" 0 run
