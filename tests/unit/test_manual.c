@@ -149,7 +149,7 @@ static void volumes_are_found(void **state)
 	for (size_t i = 0; i < l.count; i++) {
 		const struct row *x = &rows[i];
 		const struct container *c = &l.items[i];
-		char name[16];
+		char name[24];
 
 		(void)snprintf(name, sizeof(name), "v%zu", i);
 		assert_string_equal(c->name, name);

@@ -39,7 +39,7 @@ sub make_log {
 	my (@entries, $bytes, $line);
 	for my $n (0 .. $count - 1) {
 		my $kind = $n < 3 ? 'promise' : (qw(write write write write discard flush promise))[rand 7];
-		my $length = 1 + int(rand(8));
+		my $length = 1 + int(rand(20));
 		my $at = int(rand(SECTORS - $length));
 		if ($kind eq 'write') {
 			$bytes .= header($at, $length, 0, 0) . sector_of($n) x $length;

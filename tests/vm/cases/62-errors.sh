@@ -19,7 +19,7 @@ writer_start
 sample_config
 sed -i -e 's/ containers: .*/ containers: [web]/' -e 's/exclude_patterns: .*/exclude_patterns: ["data\/**", "image\/**", "bin\/**"]/' \
 	$work/thinark.yaml
-rounds=${FAILS:-60} seed=${SEED:-$(date +%s)}
+rounds=${FAILS:-30} seed=${SEED:-$(date +%s)}
 echo "seed $seed"
 
 # fail WHO N ERRNO: a run whose call N fails; false when there is no such call
