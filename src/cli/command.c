@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -433,6 +434,9 @@ int command_main(int argc, char **argv)
 	/* A UTF-8 locale, or libarchive would convert names; numbers stay as in C. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	(void)umask(0077);
+	/* Ignored, as some supervisors leave it, the kernel would drop our children's exit codes.
+	 */
+	(void)signal(SIGCHLD, SIG_DFL);
 	for (int i = 1; i < argc; i++)
 		c.json |= strcmp(argv[i], "--json") == 0;
 	if (!excluded)

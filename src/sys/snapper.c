@@ -36,8 +36,8 @@ struct shot {
 
 /* Shared between child and parent; anonymous shared memory. */
 struct shared {
-	atomic_int abort;
-	int result; /* negative errno of what failed, 0 */
+	atomic_int abort, done; /* done: the child's word that its window is over */
+	int result;             /* negative errno of what failed, 0 */
 	enum stage stage;
 	size_t failed;
 	uint64_t window_ns;
@@ -134,6 +134,7 @@ static void window(int control, struct shared *m)
 	else if (back < 0)
 		m->stage = STAGE_RESUME;
 	m->result = r < 0 ? r : back;
+	atomic_store(&m->done, 1);
 }
 
 static _Noreturn void child(int control, struct shared *m)
@@ -168,7 +169,8 @@ static int resume_all(int control, const struct snapper *s)
 }
 
 /*
- * Stays until the child is reaped.  Never kills it: a suspender that hangs in the freeze would
+ * Stays until the child is gone; a wait that fails in another way says nothing about the child.
+ * Never kills it: a suspender that hangs in the freeze would
  * complete the suspend later and die, leaving the origin suspended with no owner.
  */
 static int watch(
@@ -180,7 +182,7 @@ static int watch(
 	for (;;) {
 		pid_t got = waitpid(pid, &status, WNOHANG);
 
-		if (got == pid || (got < 0 && errno != EINTR))
+		if (got == pid || (got < 0 && (errno == ECHILD || atomic_load(&m->done))))
 			break;
 		/* Asked to stop: a slow pool keeps the child from resuming for as long as the
 		 * message takes. */
@@ -195,7 +197,8 @@ static int watch(
 		clock_sleep_ms(20);
 		*ret_resumed = resume_all(control, s);
 	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINTR;
+	/* Its exit status may be lost, where somebody made us ignore SIGCHLD. */
+	return atomic_load(&m->done) ? 0 : -EINTR;
 }
 
 static int outcome(struct snapper *s, const struct shared *m, int died, struct err *e)

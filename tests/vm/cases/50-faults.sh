@@ -149,6 +149,14 @@ for damage in garbage absent-device missing; do
 	cp -p $work/record "$record"
 done
 
+# -- below a supervisor that ignores SIGCHLD ---------------------------------------------------------------
+rm -rf /srv/backup && mkdir -p /srv/backup
+leak_check_begin
+(trap '' CHLD; exec "$THINARK" -c $work/thinark.yaml run) >$work/stdout 2>$work/stderr
+is "SIGCHLD is ignored: exit code" $? 0
+rm -rf /srv/backup
+leak_check_end "SIGCHLD is ignored"
+
 docker_works
 stop_docker
 finish
