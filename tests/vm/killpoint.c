@@ -261,7 +261,7 @@ static bool cannot_fail(pid_t pid)
 	static const long never[] = {SYS_futex, SYS_rt_sigreturn, SYS_rt_sigprocmask,
 		SYS_rt_sigaction, SYS_exit, SYS_exit_group, SYS_getpid, SYS_gettid, SYS_getppid,
 		SYS_sched_yield, SYS_set_robust_list, SYS_rseq, SYS_restart_syscall, SYS_munmap,
-		SYS_madvise, SYS_geteuid};
+		SYS_madvise, SYS_geteuid, SYS_brk};
 	struct user_regs_struct regs;
 
 	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
