@@ -111,7 +111,7 @@ export THINARK_STATE_DIR="$dir/state"
 "$thinark" -c "$dir/slow.yaml" run good >"$dir/log" 2>&1 &
 victim=$!
 n=0
-until find "$dir/out" -name '*.part*' -size +0 | grep -q . || [ $n -ge 100 ]; do
+until find "$dir/out" -name '*.part*' | grep -q . || [ $n -ge 100 ]; do
 	n=$((n + 1))
 	sleep 0.1
 done
