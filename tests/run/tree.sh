@@ -105,22 +105,22 @@ check grep -q "name: 'one' is already used" "$dir/log"
 # Killed in the middle: the next run, of folders only and to another place, removes what is left.
 head -c 1000000 /dev/urandom >"$dir/two/noise"
 sed "s|$dir/out}|$dir/other}|" "$dir/c.yaml" >"$dir/other.yaml"
-(cat "$dir/c.yaml" && echo 'rate_limit: 65536') >"$dir/slow.yaml"
-mkdir "$dir/other"
+(sed "s|$dir/out}|$dir/slow}|" "$dir/c.yaml" && echo 'rate_limit: 65536') >"$dir/slow.yaml"
+mkdir "$dir/other" "$dir/slow"
 export THINARK_STATE_DIR="$dir/state"
 "$thinark" -c "$dir/slow.yaml" run good >"$dir/log" 2>&1 &
 victim=$!
 n=0
-until find "$dir/out" -name '*.part*' | grep -q . || [ $n -ge 100 ]; do
+until find "$dir/slow" -name '*.part*' | grep -q . || [ $n -ge 100 ]; do
 	n=$((n + 1))
 	sleep 0.1
 done
 check kill -9 $victim
 wait $victim 2>/dev/null
-check sh -c "find $dir/out -name '*.part*' | grep -q ."
+check sh -c "find $dir/slow -name '*.part*' | grep -q ."
 check sh -c "ls $dir/state/ledger | grep -q archive"
 code 0 "$thinark" -c "$dir/other.yaml" run good
-check sh -c "! find $dir/out -name '*.part*' | grep -q ."
+check sh -c "! find $dir/slow -name '*.part*' | grep -q ."
 check sh -c "! ls $dir/state/ledger | grep -q ."
 
 echo "$count checks"
