@@ -20,11 +20,12 @@ perl -e '
 	use Fcntl; use IO::Handle;
 	for (my $n = 1; ; $n++) {
 		for my $f (@ARGV) {
-			sysopen(F, $f, O_WRONLY | O_CREAT | O_TRUNC) or die; syswrite(F, $n); F->sync; close F;
+			# In place, or an instant would show the empty file in between.
+			sysopen(F, $f, O_WRONLY | O_CREAT) or die; syswrite(F, sprintf("%09d", $n)); F->sync; close F;
 		}
 	}' "$a" "$b" 8>&- &
 writer=$!
-number() { zstd -q -dc "$(archive_of "$1")" | tar -xOf - sequence; }
+number() { zstd -q -dc "$(archive_of "$1")" | tar -xOf - sequence | awk '{ print $1 + 0 }'; }
 
 sleep 2
 leak_check_begin
