@@ -6,6 +6,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "err.h"
@@ -23,6 +24,11 @@ static inline void scope_json(json_t **j)
  * place as "name:line:column: reason", a NUL as "name: NUL at byte N".
  */
 int json_parse_object(const char *data, size_t len, const char *name, json_t **ret, struct err *e);
+/* The same of one JSON array. */
+int json_parse_array(const char *data, size_t len, const char *name, json_t **ret, struct err *e);
+/* Copies the text at key; false if there is none or it does not fit into size bytes with its NUL.
+ */
+bool json_take(const json_t *object, const char *key, char *out, size_t size);
 /*
  * Reads the regular file name below dirfd (never following a final symlink, at most max bytes) and
  * parses it. -ENOENT is passed on as such.

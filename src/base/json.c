@@ -7,7 +7,8 @@
 
 #include "scope.h"
 
-int json_parse_object(const char *data, size_t len, const char *name, json_t **ret, struct err *e)
+static int parse(
+	const char *data, size_t len, const char *name, json_type type, json_t **ret, struct err *e)
 {
 	/* jansson skips NUL between tokens: text kept verbatim would end at the first. */
 	const char *nul = memchr(data, '\0', len);
@@ -20,12 +21,33 @@ int json_parse_object(const char *data, size_t len, const char *name, json_t **r
 	if (!j)
 		return err_set(
 			e, ERR_STORE, -EBADMSG, "%s:%d:%d: %s", name, at.line, at.column, at.text);
-	if (!json_is_object(j)) {
+	if (json_typeof(j) != type) {
 		json_decref(j);
-		return err_set(e, ERR_STORE, -EBADMSG, "%s:1:1: a JSON object is expected", name);
+		return err_set(e, ERR_STORE, -EBADMSG, "%s:1:1: a JSON %s is expected", name,
+			type == JSON_OBJECT ? "object" : "array");
 	}
 	*ret = j;
 	return 0;
+}
+
+int json_parse_object(const char *data, size_t len, const char *name, json_t **ret, struct err *e)
+{
+	return parse(data, len, name, JSON_OBJECT, ret, e);
+}
+
+int json_parse_array(const char *data, size_t len, const char *name, json_t **ret, struct err *e)
+{
+	return parse(data, len, name, JSON_ARRAY, ret, e);
+}
+
+bool json_take(const json_t *object, const char *key, char *out, size_t size)
+{
+	const char *s = json_str(object, key);
+
+	if (!s || strlen(s) >= size)
+		return false;
+	(void)strcpy(out, s);
+	return true;
 }
 
 int json_read_at(int dirfd, const char *name, size_t max, json_t **ret, struct err *e)

@@ -81,7 +81,8 @@ static const char mounts[] =
 	"While it is mounted\n"
 	".B recover\n"
 	"and runs leave it alone; afterwards they remove what a mount ended in another\n"
-	"way has left.\n";
+	"way has left.\n"
+	"LVM's volumes are mounted with LVM's own programs.\n";
 
 static const char salvage[] =
 	".SH SALVAGE\n"

@@ -214,6 +214,10 @@ int run_mount(const struct mount_options *x)
 		r = err_set(&e, ERR_USAGE, -EINVAL,
 			"it is on no thin device of a pool that can be "
 			"asked for a snapshot");
+	/* A raw device over LVM's id would be one that LVM does not know of. */
+	if (r == 0 && m->container->lv)
+		r = err_set(&e, ERR_USAGE, -ENOTSUP, "volume '%s' is LVM's: use lvchange and mount",
+			m->container->lv);
 	if (r == 0)
 		r = mount_one(m, &pools, x->read_write, &e);
 	if (r < 0)

@@ -255,16 +255,6 @@ int ledger_remove(const struct ledger_entry *x, struct err *e)
 	return 0;
 }
 
-static bool take(const json_t *j, const char *key, char *out, size_t size)
-{
-	const char *s = json_str(j, key);
-
-	if (!s || strlen(s) >= size)
-		return false;
-	(void)snprintf(out, size, "%s", s);
-	return true;
-}
-
 static bool take_number(const json_t *j, const char *key, json_int_t max, uint32_t *ret)
 {
 	const json_t *v = json_object_get(j, key);
@@ -302,10 +292,10 @@ static bool take_device(const json_t *j, struct ledger_entry *x)
 	const json_t *origins = json_object_get(j, "origins");
 
 	if (x->kind == LEDGER_LVM &&
-		(!take(j, "name", x->name, sizeof(x->name)) || !lvm_is_full_name(x->name)))
+		(!json_take(j, "name", x->name, sizeof(x->name)) || !lvm_is_full_name(x->name)))
 		return false;
-	if (!take(j, "pool", x->pool, sizeof(x->pool)) || strchr(x->pool, '/') ||
-		!take(j, "device", x->device, sizeof(x->device)) || strchr(x->device, '/') ||
+	if (!json_take(j, "pool", x->pool, sizeof(x->pool)) || strchr(x->pool, '/') ||
+		!json_take(j, "device", x->device, sizeof(x->device)) || strchr(x->device, '/') ||
 		!take_number(j, "thin_id", THINMETA_ID_MAX, &x->thin_id) ||
 		!take_number(j, "origin_id", THINMETA_ID_MAX, &x->origin_id) ||
 		json_array_size(origins) > SNAPPER_ORIGINS || !take_mark(j, &x->mark))
@@ -319,20 +309,20 @@ static bool take_device(const json_t *j, struct ledger_entry *x)
 		(void)snprintf(x->origins[x->origin_count++], DM_NAME_MAX, "%s", o);
 	}
 	if (json_object_get(j, "mounted_on") &&
-		(!take(j, "mounted_on", x->path, sizeof(x->path)) || x->path[0] != '/'))
+		(!json_take(j, "mounted_on", x->path, sizeof(x->path)) || x->path[0] != '/'))
 		return false;
 	if (!json_object_get(j, "pause_id"))
 		return true;
-	return take(j, "pause_socket", x->pause_socket, sizeof(x->pause_socket)) &&
-	       take(j, "pause_id", x->pause_id, sizeof(x->pause_id));
+	return json_take(j, "pause_socket", x->pause_socket, sizeof(x->pause_socket)) &&
+	       json_take(j, "pause_id", x->pause_id, sizeof(x->pause_id));
 }
 
 static bool take_archive(const json_t *j, struct ledger_entry *x)
 {
-	return take(j, "path", x->path, sizeof(x->path)) && x->path[0] == '/' &&
-	       take(j, "type", x->type, sizeof(x->type)) &&
-	       take(j, "name", x->name, sizeof(x->name)) &&
-	       take(j, "tag", x->tag, sizeof(x->tag)) &&
+	return json_take(j, "path", x->path, sizeof(x->path)) && x->path[0] == '/' &&
+	       json_take(j, "type", x->type, sizeof(x->type)) &&
+	       json_take(j, "name", x->name, sizeof(x->name)) &&
+	       json_take(j, "tag", x->tag, sizeof(x->tag)) &&
 	       strspn(x->tag, "0123456789abcdef") == sizeof(x->tag) - 1 &&
 	       take_number(j, "kept", sizeof(x->name), &x->kept);
 }
@@ -341,8 +331,8 @@ static bool take_loop(const json_t *j, struct ledger_entry *x)
 {
 	return take_large(j, "backing_dev", &x->backing_dev) &&
 	       take_large(j, "backing_ino", &x->backing_ino) &&
-	       take(j, "path", x->path, sizeof(x->path)) &&
-	       take(j, "pool", x->pool, sizeof(x->pool)) &&
+	       json_take(j, "path", x->path, sizeof(x->path)) &&
+	       json_take(j, "pool", x->pool, sizeof(x->pool)) &&
 	       take_number(j, "loop", 1 << 20, &x->loop);
 }
 

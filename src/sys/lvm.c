@@ -88,16 +88,6 @@ bool lvm_dm_name(const char *vg, const char *lv, const char *suffix, char *out, 
 	return true;
 }
 
-static bool take(const json_t *j, const char *key, char *out, size_t size)
-{
-	const char *s = json_str(j, key);
-
-	if (!s || strlen(s) >= size)
-		return false;
-	(void)strcpy(out, s);
-	return true;
-}
-
 /* Every value is text, numbers as well. */
 static bool take_number(const json_t *j, const char *key, uint64_t max, uint64_t *ret)
 {
@@ -118,9 +108,9 @@ static int take_lv(
 	const char *tags = json_str(j, "lv_tags"), *health = json_str(j, "lv_health_status");
 	uint64_t id = 0;
 
-	if (!take(j, "vg_name", v->vg, sizeof(v->vg)) || !lvm_is_name(v->vg) ||
-		!take(j, "lv_name", v->name, sizeof(v->name)) || !lvm_is_name(v->name) ||
-		!take(j, "lv_uuid", v->uuid, sizeof(v->uuid)) || !type || !attr || !tags)
+	if (!json_take(j, "vg_name", v->vg, sizeof(v->vg)) || !lvm_is_name(v->vg) ||
+		!json_take(j, "lv_name", v->name, sizeof(v->name)) || !lvm_is_name(v->name) ||
+		!json_take(j, "lv_uuid", v->uuid, sizeof(v->uuid)) || !type || !attr || !tags)
 		return err_set(
 			e, ERR_STORE, -EBADMSG, "%s: volume %zu is not understood", name, number);
 	v->tags = strdup(tags);
@@ -130,9 +120,9 @@ static int take_lv(
 	v->is_open = strlen(attr) > 5 && attr[5] == 'o';
 	if (!v->is_thin)
 		return 0;
-	if (!take(j, "origin", v->origin, sizeof(v->origin)))
+	if (!json_take(j, "origin", v->origin, sizeof(v->origin)))
 		v->problem = "its origin is not known";
-	else if (!take(j, "pool_lv", v->pool, sizeof(v->pool)) || !lvm_is_name(v->pool))
+	else if (!json_take(j, "pool_lv", v->pool, sizeof(v->pool)) || !lvm_is_name(v->pool))
 		v->problem = "its pool is not known";
 	else if (!take_number(j, "thin_id", THINMETA_ID_MAX, &id))
 		v->problem = "its thin id is out of range";

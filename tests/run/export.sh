@@ -5,21 +5,7 @@ set -u
 thinark=$2/thinark
 dir=$(mktemp -d /var/tmp/thinark-export-XXXXXX) || exit 1
 trap 'rm -rf "$dir"' EXIT
-count=0
-
-fail() { echo "FAILED: $*"; exit 1; }
-check() {
-	count=$((count + 1))
-	"$@" || fail "$*"
-}
-code() {
-	want=$1
-	shift
-	"$@" >"$dir/log" 2>&1
-	got=$?
-	count=$((count + 1))
-	[ "$got" -eq "$want" ] || { cat "$dir/log"; fail "exit code $got, not $want: $*"; }
-}
+. "$(dirname "$0")/lib/check.sh"
 
 # A docker data root with loop files: device 4 belongs to container 'web'.
 pool=$dir/root/devicemapper/devicemapper

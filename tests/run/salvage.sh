@@ -8,21 +8,7 @@ make_pool=$2/tests/make-pool
 dir=$(mktemp -d /var/tmp/thinark-salvage-XXXXXX) || exit 1
 trap 'umount "$dir/mnt" 2>/dev/null; rm -rf "$dir"' EXIT
 export THINARK_STATE_DIR="$dir/state"
-count=0
-
-fail() { echo "FAILED: $*"; exit 1; }
-check() {
-	count=$((count + 1))
-	"$@" || fail "$*"
-}
-code() {
-	want=$1
-	shift
-	"$@" >"$dir/log" 2>&1
-	got=$?
-	count=$((count + 1))
-	[ "$got" -eq "$want" ] || { cat "$dir/log"; fail "exit code $got, not $want: $*"; }
-}
+. "$(dirname "$0")/lib/check.sh"
 # The kernel takes a dead process's mounts down a moment after it.
 no_loops() {
 	count=$((count + 1))

@@ -6,21 +6,7 @@ thinark=$2/thinark
 dir=$(mktemp -d /var/tmp/thinark-tree-XXXXXX) || exit 1
 trap 'rm -rf "$dir"' EXIT
 chmod 755 "$dir"
-count=0
-
-fail() { echo "FAILED: $*"; exit 1; }
-check() {
-	count=$((count + 1))
-	"$@" || fail "$*"
-}
-code() {
-	want=$1
-	shift
-	"$@" >"$dir/log" 2>&1
-	got=$?
-	count=$((count + 1))
-	[ "$got" -eq "$want" ] || { cat "$dir/log"; fail "exit code $got, not $want: $*"; }
-}
+. "$(dirname "$0")/lib/check.sh"
 
 # as USER COMMAND...: with a home that holds the lock
 as() {

@@ -158,23 +158,18 @@ static int by_id(const void *pa, const void *pb)
 int podman_parse(const char *text, size_t len, const char *name, const char *store,
 	const char *prefix, struct container_list *list, struct err *e)
 {
-	const char *nul = memchr(text, '\0', len);
 	const size_t first = list->count;
-	json_error_t at;
+	AUTO_JSON *j = NULL;
+	int r = json_parse_array(text, len, name, &j, e);
 
-	if (nul)
-		return err_set(e, ERR_STORE, -EBADMSG, "%s: NUL at byte %td", name, nul - text);
-	AUTO_JSON *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
-	if (!j)
-		return err_set(
-			e, ERR_STORE, -EBADMSG, "%s:%d:%d: %s", name, at.line, at.column, at.text);
-	if (!json_is_array(j))
-		return err_set(e, ERR_STORE, -EBADMSG, "%s:1:1: a JSON array is expected", name);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < json_array_size(j); i++) {
 		const json_t *one = json_array_get(j, i);
-		int r = json_is_object(one) ? take_one(one, name, store, prefix, list, e)
-					    : err_set(e, ERR_STORE, -EBADMSG,
-						      "%s: item %zu is no object", name, i);
+
+		r = json_is_object(one)
+			    ? take_one(one, name, store, prefix, list, e)
+			    : err_set(e, ERR_STORE, -EBADMSG, "%s: item %zu is no object", name, i);
 
 		if (r < 0)
 			return r;

@@ -97,6 +97,14 @@ sh -c 'while :; do date +%N; done >/mnt/web/volatile/log' &
 writer=$!
 volumes >$work/volumes.before
 leak_check_begin
+mkdir -p /mnt/of-lvm
+for how in '' --rw; do
+	# shellcheck disable=SC2086 # none or one
+	thinark_exits "mount $how of LVM's inactive volume" 2 mount $how vg-0_dead /mnt/of-lvm
+	check "mount $how: it says whose it is" grep -q "is LVM's" $work/stderr
+	check "mount $how: nothing is mounted" sh -c '! mountpoint -q /mnt/of-lvm'
+done
+is "mount: the ledger is empty" "$(ledger)" ''
 thinark_exits "run" 0 run all
 leak_check_end "run"
 clean "run"
