@@ -20,7 +20,8 @@
 #define THINMETA_ID_MAX 0xFFFFFFu /* thin ids have 24 bits */
 
 struct thinmeta_superblock {
-	uint32_t flags; /* bit 0: needs_check */
+	uint32_t checksum; /* of the rest of the block, as it stands in it */
+	uint32_t flags;    /* bit 0: needs_check */
 	uint32_t version, time, block_sectors;
 	uint64_t transaction, data_blocks, metadata_blocks, held_root;
 	uint64_t mapping_root, details_root; /* metadata blocks */

@@ -44,11 +44,15 @@ static int find(struct thinmeta *m, uint32_t id, struct thinmeta_live *ret, stru
 	return r;
 }
 
-/* Of what a commit of the pool changes, the roots are always among it. */
+/*
+ * Two commits can bring the roots back to the blocks that they were in; but not also all counters
+ * of the space maps, and over those goes the checksum.
+ */
 static bool is_same(const struct thinmeta_superblock *a, const struct thinmeta_superblock *b)
 {
-	return a->details_root == b->details_root && a->mapping_root == b->mapping_root &&
-	       a->time == b->time && a->transaction == b->transaction;
+	return a->checksum == b->checksum && a->details_root == b->details_root &&
+	       a->mapping_root == b->mapping_root && a->time == b->time &&
+	       a->transaction == b->transaction;
 }
 
 /* -EAGAIN: the pool committed meanwhile. */

@@ -83,6 +83,7 @@ static int parse(const uint8_t *b, uint64_t block, bool doubtful, struct thinmet
 	struct err *e)
 {
 	const struct thinmeta_superblock s = {
+		.checksum = thinbtree_le32(b),
 		.flags = thinbtree_le32(b + 4),
 		.version = thinbtree_le32(b + 40),
 		.time = thinbtree_le32(b + 44),
