@@ -112,6 +112,22 @@ for my $seed (1 .. 6) {
 }
 check($lost >= 50 && $early >= 20 && $torn >= 20, "only $lost lost, $early early, $torn torn");
 
+# A journal's commit block is there or not; what only begins like one may be torn.
+for (['a commit block', 2, 0], ['a descriptor block', 1, 1]) {
+	my ($what, $type, $may) = @$_;
+	my ($kept, $parts) = (0, 0);
+	spill($log, super(1) . header(8, 8, 0, 0) . pack('N2', 0xC03B3998, $type) . 'x' x 4088);
+	for my $seed (1 .. 60) {
+		spill($disk, "\0" x (SECTORS * 512));
+		my ($code, $done) = tool("cut $log $disk ${\MARK} 0 1 $seed");
+		check($code == 0, "$what: $done");
+		my $sectors = grep { substr(slurp($disk), (8 + $_) * 512 + 8, 504) ne "\0" x 504 } 0 .. 7;
+		$kept++ if $sectors;
+		$parts++ if $sectors % 8;
+	}
+	check($kept >= 10 && ($may ? $parts >= 10 : !$parts), "$what: $kept kept, $parts of them torn");
+}
+
 # -- what it refuses
 
 my @good = (header(3, 1, 0, 0) . sector_of(0), header(0, 0, FLUSH, 0));
