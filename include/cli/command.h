@@ -11,11 +11,12 @@
 struct cli {
 	const char *config;                           /* path */
 	const char *to;                               /* folder, or file of export */
+	const char *into;                             /* container of restore */
 	const char *thin_id, *size, *metadata, *data; /* of export */
 	const char *root, *store;                     /* of salvage */
 	char **excluded;                              /* of salvage */
 	size_t excluded_count;
-	bool dry_run, json, help, resume, deep, no_devices, read_write;
+	bool dry_run, json, help, resume, deep, no_devices, read_write, keep, drop;
 	char **args; /* behind the command */
 	size_t arg_count;
 };

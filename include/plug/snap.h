@@ -79,3 +79,11 @@ int snap_lvm_drop_entry(const struct ledger_entry *entry, int lock, struct err *
  * that it is the entry's.  Idempotent.
  */
 int snap_drop_entry(const struct pool *pool, const struct ledger_entry *entry, struct err *e);
+/*
+ * Makes the origin of a snapshot that a ledger entry names what that is: its id is deleted and made
+ * anew.  Nothing may have either active.  Before, the entry says so in the ledger (is_rollback);
+ * interrupted, the origin's id may be missing, which snap_end_rollback makes good.
+ */
+int snap_roll_back(const struct pool *pool, const struct ledger_entry *x, struct err *e);
+/* Makes the origin's id from the snapshot if it is missing: 1; 0: it was there. */
+int snap_end_rollback(const struct pool *pool, const struct ledger_entry *x, struct err *e);

@@ -25,8 +25,10 @@ struct read_options {
 	const struct cfg *cfg; /* NULL: no name needs it */
 	char **args;           /* behind the command */
 	size_t arg_count;
-	const char *to; /* folder to restore to */
+	const char *to;   /* folder to restore to; or */
+	const char *into; /* container, by name or id, to restore into */
 	bool json, deep, no_devices;
+	bool keep_snapshot; /* with into: also after success */
 };
 
 /* Of export; texts as given on the command line, NULL if they were not. */
@@ -42,6 +44,12 @@ struct mount_options {
 	const struct cfg *cfg;
 	const char *container, *dir; /* name or id; an existing folder with nothing mounted on it */
 	bool read_write, json;
+};
+
+struct rollback_options {
+	const struct cfg *cfg;
+	const char *container; /* name or id */
+	bool drop, json;
 };
 
 /* Of salvage; texts as given on the command line, NULL if they were not. */
@@ -72,8 +80,17 @@ bool run_is_path(const char *arg);
 int run_ls(const struct read_options *o);
 /* Writes one file to standard output: ARCHIVE PATH. */
 int run_cat(const struct read_options *o);
-/* Restores into o->to, which is new or empty: ARCHIVE [PATH...]. */
+/*
+ * Restores into o->to, which is new or empty: ARCHIVE [PATH...]; or over what is in the own device
+ * of the container o->into, which nothing has active.  A safety snapshot of that device is taken
+ * before and dropped after success; else it stays until run_rollback.
+ */
 int run_restore(const struct read_options *o);
+/*
+ * Makes a container's device what it was in its safety snapshot, which is gone then; or (drop) only
+ * drops it.  10 if there is none.
+ */
+int run_rollback(const struct rollback_options *x);
 /* Reads archives back: ARCHIVE...; 22 if one is damaged. */
 int run_verify(const struct read_options *o);
 /* Writes a thin device of a pool that is not active as a sparse image; 3 if some of it is lost. */

@@ -3,7 +3,8 @@
  * The ledger: one fsynced file for each thing that outlives a process, written before it exists and
  * removed when it is gone.  Below /var/lib/thinark/ledger, or $THINARK_STATE_DIR/ledger:
  *   POOL_ID.json         a snapshot: its pool, ids, device, origins that may be suspended, the
- *                        container that is paused or about to be, what tells it from others
+ *                        container that is paused or about to be, what tells it from others; of a
+ *                        safety snapshot also whose it is: it is kept until its user decides
  *   POOL_ID.mount.json   a container's own device, activated and mounted to be repaired
  *   NAME.lvm.json        a snapshot that LVM takes, by the name it has there
  *   POOL.pool.json       a pool assembled by us
@@ -22,6 +23,7 @@
 #include "snapper.h"
 
 #define LEDGER_STATE_DIR "/var/lib/thinark"
+#define LEDGER_KEEPS_CAP 512
 
 /* In the order in which they are undone. */
 enum ledger_kind {
@@ -60,6 +62,12 @@ struct ledger_entry {
 	bool is_window_over; /* nothing of ours can be suspended: written without origins */
 	struct thin_mark mark;
 	char pause_socket[ENGINE_SOCKET_CAP], pause_id[ENGINE_ID_CAP]; /* empty: not paused */
+	/* snapshot: the container's id or, where it has none, its name; empty: no safety snapshot
+	 */
+	char keeps[LEDGER_KEEPS_CAP];
+	char keeps_name[LEDGER_KEEPS_CAP]; /* for people */
+	/* of such: the origin's id is deleted and made anew from the snapshot */
+	bool is_rollback;
 	/* loop: its number, and device and inode of its backing file (its path changes with mounts)
 	 */
 	uint32_t loop;
@@ -73,6 +81,7 @@ struct ledger_entry {
 	char tag[17];      /* of its temporary files, 16 hexadecimal digits */
 	uint32_t kept;     /* length of the part of name's folder that was there before */
 	bool is_this_boot; /* read only */
+	char time[24];     /* RFC 3339: when it came into being; empty: now */
 };
 
 /*

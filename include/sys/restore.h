@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes members of an archive below a folder that was empty before.  Paths are resolved without
+ * Writes members of an archive below a folder, which was empty before unless is_over is set: then a
+ * file or link there gives way to the archive's, in one step, a folder only to a folder, and what
+ * the archive does not have stays.  Paths are resolved without
  * symlinks, metadata is set by descriptor, files are written under a temporary name and renamed,
  * hard links go to what this restore made itself.  What is hostile or damaged is left out and
  * noted; the rest is restored.  In the end the whole file system of the target is synced, once.
@@ -20,6 +22,7 @@ struct restore_options {
 	char *const *paths; /* cleaned; these, what is below and the folders above; none: all */
 	size_t path_count;
 	bool no_devices;                                     /* leave device nodes out */
+	bool is_over;                                        /* the folder may have content */
 	void (*progress)(void *arg, uint64_t content_bytes); /* after each member; NULL: none */
 	void *progress_arg;
 };

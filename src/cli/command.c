@@ -24,6 +24,9 @@ const struct option_row option_rows[] = {
 	{'v', "verbose", NULL, "Log details"},
 	{'q', "quiet", NULL, "Log warnings and errors only"},
 	{0, "to", "PATH", "restore, salvage: the folder; export: the image"},
+	{0, "into", "NAME", "restore: the own device of this stopped container"},
+	{0, "keep-snapshot", NULL, "restore --into: always keep the state before"},
+	{0, "drop", NULL, "rollback: give the state before up, change nothing"},
 	{0, "no-devices", NULL, "restore: leave device nodes out"},
 	{0, "deep", NULL, "verify: decode everything too"},
 	{0, "rw", NULL, "mount: the own device, writable; it must not be in use"},
@@ -41,6 +44,9 @@ const struct option_row option_rows[] = {
 
 enum {
 	OPTION_TO = 256,
+	OPTION_INTO,
+	OPTION_KEEP,
+	OPTION_DROP,
 	OPTION_NO_DEVICES,
 	OPTION_DEEP,
 	OPTION_RW,
@@ -163,14 +169,16 @@ static int with_archives(
 	struct read_options o = {.args = c->args,
 		.arg_count = c->arg_count,
 		.to = c->to,
+		.into = c->into,
 		.json = c->json,
 		.deep = c->deep,
-		.no_devices = c->no_devices};
+		.no_devices = c->no_devices,
+		.keep_snapshot = c->keep};
 
 	if (c->arg_count < min)
 		return usage(c, "%s is missing", c->arg_count ? "PATH" : "ARCHIVE");
 	for (size_t i = 0; i < archives && i < c->arg_count && !o.cfg; i++)
-		if (!run_is_path(c->args[i]))
+		if (!run_is_path(c->args[i]) || c->into)
 			o.cfg = &cfg;
 	int code = o.cfg ? load_config(c, &cfg) : EXIT_GOOD;
 	if (code == EXIT_GOOD) {
@@ -192,8 +200,12 @@ static int cmd_cat(const struct cli *c)
 
 static int cmd_restore(const struct cli *c)
 {
-	if (!c->to)
-		return usage(c, "%s is missing", "--to DIR");
+	if (!c->to && !c->into)
+		return usage(c, "%s is missing", "--to DIR or --into CONTAINER");
+	if (c->to && c->into)
+		return usage(c, "%s: which of both?", "--to and --into");
+	if (c->keep && !c->into)
+		return usage(c, "%s is missing", "--into CONTAINER");
 	return with_archives(c, 1, 1, run_restore);
 }
 
@@ -253,6 +265,22 @@ static int cmd_umount(const struct cli *c)
 	return c->arg_count ? run_umount(&o, c->args[0]) : usage(c, "%s is missing", "DIR");
 }
 
+static int cmd_rollback(const struct cli *c)
+{
+	struct cfg cfg = {0};
+	struct rollback_options x = {.cfg = &cfg, .drop = c->drop, .json = c->json};
+
+	if (!c->arg_count)
+		return usage(c, "%s is missing", "CONTAINER");
+	x.container = c->args[0];
+	int code = load_config(c, &cfg);
+	if (code == EXIT_GOOD) {
+		code = run_rollback(&x);
+		cfg_done(&cfg);
+	}
+	return code;
+}
+
 /* Needs no configuration: it is another host's. */
 static int cmd_salvage(const struct cli *c)
 {
@@ -292,7 +320,8 @@ const struct command commands[] = {
 	{"ls", cmd_ls, "ARCHIVE [PATH...]", 1000, "List what is in an archive"},
 	{"cat", cmd_cat, "ARCHIVE PATH", 2, "Write a file of an archive to standard output"},
 	{"restore", cmd_restore, "ARCHIVE [PATH...]", 1000,
-		"Restore an archive, or parts, to --to"},
+		"Restore an archive, or parts, --to or --into"},
+	{"rollback", cmd_rollback, "CONTAINER", 1, "Undo a restore --into, by its safety snapshot"},
 	{"verify", cmd_verify, "ARCHIVE...", 1000, "Read archives back and check every byte"},
 	{"export", cmd_export, "[CONTAINER]", 1, "Write a thin device of an inactive pool to --to"},
 	{"mount", cmd_mount, "CONTAINER DIR", 2, "Show a container's files on a folder"},
@@ -330,12 +359,43 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* What an option without an argument sets; NULL: it is none of these. */
+static bool *flag_of(struct cli *c, int opt)
+{
+	return opt == 'n'                 ? &c->dry_run
+	       : opt == 'j'               ? &c->json
+	       : opt == 'r'               ? &c->resume
+	       : opt == 'h'               ? &c->help
+	       : opt == OPTION_KEEP       ? &c->keep
+	       : opt == OPTION_DROP       ? &c->drop
+	       : opt == OPTION_NO_DEVICES ? &c->no_devices
+	       : opt == OPTION_DEEP       ? &c->deep
+	       : opt == OPTION_RW         ? &c->read_write
+					  : NULL;
+}
+
+/* Where the argument of an option goes; NULL: it is none of these. */
+static const char **text_of(struct cli *c, int opt)
+{
+	return opt == 'c'               ? &c->config
+	       : opt == OPTION_TO       ? &c->to
+	       : opt == OPTION_INTO     ? &c->into
+	       : opt == OPTION_THIN_ID  ? &c->thin_id
+	       : opt == OPTION_METADATA ? &c->metadata
+	       : opt == OPTION_DATA     ? &c->data
+	       : opt == OPTION_SIZE     ? &c->size
+	       : opt == OPTION_ROOT     ? &c->root
+	       : opt == OPTION_STORE    ? &c->store
+					: NULL;
+}
+
 /* Returns -1 to go on, or an exit code. */
 static int parse_options(int argc, char **argv, struct cli *c, enum log_level *level)
 {
 	static const struct option longs[] = {{"config", 1, NULL, 'c'}, {"dry-run", 0, NULL, 'n'},
 		{"json", 0, NULL, 'j'}, {"resume", 0, NULL, 'r'}, {"verbose", 0, NULL, 'v'},
-		{"quiet", 0, NULL, 'q'}, {"to", 1, NULL, OPTION_TO},
+		{"quiet", 0, NULL, 'q'}, {"to", 1, NULL, OPTION_TO}, {"into", 1, NULL, OPTION_INTO},
+		{"keep-snapshot", 0, NULL, OPTION_KEEP}, {"drop", 0, NULL, OPTION_DROP},
 		{"no-devices", 0, NULL, OPTION_NO_DEVICES}, {"deep", 0, NULL, OPTION_DEEP},
 		{"rw", 0, NULL, OPTION_RW}, {"thin-id", 1, NULL, OPTION_THIN_ID},
 		{"metadata", 1, NULL, OPTION_METADATA}, {"data", 1, NULL, OPTION_DATA},
@@ -345,65 +405,21 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 
 	opterr = 0;
 	for (int opt; (opt = getopt_long(argc, argv, "c:njrvqhV", longs, NULL)) != -1;) {
-		switch (opt) {
-		case 'c':
-			c->config = optarg;
-			break;
-		case 'n':
-			c->dry_run = true;
-			break;
-		case 'j':
-			c->json = true;
-			break;
-		case 'r':
-			c->resume = true;
-			break;
-		case 'v':
-			*level = LOG_LEVEL_DEBUG;
-			break;
-		case 'q':
-			*level = LOG_LEVEL_WARNING;
-			break;
-		case OPTION_TO:
-			c->to = optarg;
-			break;
-		case OPTION_NO_DEVICES:
-			c->no_devices = true;
-			break;
-		case OPTION_DEEP:
-			c->deep = true;
-			break;
-		case OPTION_RW:
-			c->read_write = true;
-			break;
-		case OPTION_THIN_ID:
-			c->thin_id = optarg;
-			break;
-		case OPTION_METADATA:
-			c->metadata = optarg;
-			break;
-		case OPTION_DATA:
-			c->data = optarg;
-			break;
-		case OPTION_SIZE:
-			c->size = optarg;
-			break;
-		case OPTION_ROOT:
-			c->root = optarg;
-			break;
-		case OPTION_STORE:
-			c->store = optarg;
-			break;
-		case OPTION_EXCLUDE:
+		bool *flag = flag_of(c, opt);
+		const char **text = text_of(c, opt);
+
+		if (flag) {
+			*flag = true;
+		} else if (text) {
+			*text = optarg;
+		} else if (opt == 'v' || opt == 'q') {
+			*level = opt == 'v' ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING;
+		} else if (opt == OPTION_EXCLUDE) {
 			c->excluded[c->excluded_count++] = optarg;
-			break;
-		case 'h':
-			c->help = true;
-			break;
-		case 'V':
+		} else if (opt == 'V') {
 			(void)printf("thinark %s\n", THINARK_VERSION);
 			return EXIT_GOOD;
-		default:
+		} else {
 			return usage(c, "unknown or incomplete option '%s'", argv[optind - 1]);
 		}
 	}
@@ -415,6 +431,10 @@ static const char *option_of_another(const struct cli *c, const struct command *
 {
 	const bool is_export = command->run == cmd_export, is_salvage = command->run == cmd_salvage;
 
+	if ((c->into || c->keep) && command->run != cmd_restore)
+		return "options '--into' and '--keep-snapshot' are none of '%s'";
+	if (c->drop && command->run != cmd_rollback)
+		return "option '--drop' is none of '%s'";
 	if ((c->thin_id || c->size) && !is_export)
 		return "options '--thin-id' and '--size' are none of '%s'";
 	if ((c->metadata || c->data) && !is_export && !is_salvage)

@@ -84,6 +84,44 @@ static const char mounts[] =
 	"way has left.\n"
 	"LVM's volumes are mounted with LVM's own programs.\n";
 
+static const char into[] =
+	".SH RESTORE INTO A CONTAINER\n"
+	".B thinark restore ARCHIVE [PATH...] \\-\\-into CONTAINER\n"
+	"puts all of an archive, or these paths, back where the container has them. The\n"
+	"container must not run, nothing may have its device active, the pool must have\n"
+	"room for all that is to be written, and volumes of LVM are refused.\n"
+	".PP\n"
+	"A file of the archive takes the place of the container's in one step, when it is\n"
+	"complete. What the archive does not have stays. A folder never gives way to a\n"
+	"file, nor a file or link to a folder; such a path is named, and the exit code is 3.\n"
+	"With paths, the folders above them are made if they are missing and otherwise\n"
+	"left as they are.\n"
+	".PP\n"
+	"Before, a safety snapshot of the container's device is taken. It is dropped\n"
+	"when all was restored, unless\n"
+	".B \\-\\-keep\\-snapshot\n"
+	"is given; when anything went wrong, or the process was killed, it stays. It takes\n"
+	"space in the pool as the container changes.\n"
+	".BR recover ,\n"
+	"and each run, say that it is there and leave it alone.\n"
+	"Until one of these ended it, the container is not restored into again:\n"
+	".PP\n"
+	".nf\n"
+	".RS\n"
+	"thinark rollback web           # the device is what it was before the restore\n"
+	"thinark rollback \\-\\-drop web    # the device stays as it is now\n"
+	".RE\n"
+	".fi\n"
+	".PP\n"
+	"What the container itself has written since is lost by a rollback, too.\n"
+	"It makes the container's thin device anew from the snapshot, under the same\n"
+	"id. Killed between the two steps, it is completed by\n"
+	".BR recover ,\n"
+	"also with\n"
+	".BR \\-\\-resume .\n"
+	"A restore that was killed may leave files called .thinark\\-* beside those that it was\n"
+	"writing.\n";
+
 static const char salvage[] =
 	".SH SALVAGE\n"
 	".B thinark salvage\n"
@@ -188,6 +226,7 @@ static void doc_man(struct strbuf *b)
 		man_option(b, o);
 	strbuf_puts(b, recovery);
 	strbuf_puts(b, mounts);
+	strbuf_puts(b, into);
 	strbuf_puts(b, salvage);
 	strbuf_puts(b, units);
 	strbuf_puts(b,

@@ -10,6 +10,7 @@
 #include "manners.h"
 #include "plan.h"
 #include "round.h"
+#include "safety.h"
 #include "scope.h"
 #include "stop.h"
 #include "store.h"
@@ -179,6 +180,8 @@ int run_batch(const struct run_options *o)
 		b.sum.code = exit_worst(b.sum.code, EXIT_NOTHING);
 	if (b.uses_pools && entries_left())
 		b.sum.code = exit_worst(b.sum.code, EXIT_LEFTOVER);
+	if (b.uses_pools)
+		safety_tell_all();
 	summary(&b, started);
 	container_list_done(&b.list);
 	return b.sum.code;

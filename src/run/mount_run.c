@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A container's files on a folder of the host, for people: mount and umount. */
 #include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "find_archive.h"
-#include "job.h"
 #include "lock.h"
 #include "log.h"
+#include "own_device.h"
 #include "scope.h"
 #include "stop.h"
 #include "view.h"
@@ -21,9 +19,8 @@ struct mounting {
 	const struct container *container;
 	char dir[PATH_MAX]; /* absolute */
 	struct pool_use *use;
-	struct snap snap;          /* of a snapshot */
-	struct ledger_entry entry; /* of the container's own device */
-	char node[64];
+	struct snap snap; /* of a snapshot */
+	struct own_device own;
 	const char *fs_type, *mode;
 	struct undo undo;
 };
@@ -51,20 +48,6 @@ static int undo_mount(void *arg, struct err *e)
 	return view_umount(m->dir, e);
 }
 
-static int undo_entry(void *arg, struct err *e)
-{
-	const struct mounting *m = arg;
-
-	return ledger_remove(&m->entry, e);
-}
-
-static int undo_device(void *arg, struct err *e)
-{
-	const struct mounting *m = arg;
-
-	return dmdev_remove(m->entry.device, e);
-}
-
 static int mount_snapshot(struct mounting *m, struct err *e)
 {
 	struct snap *s = &m->snap;
@@ -85,63 +68,17 @@ static int mount_snapshot(struct mounting *m, struct err *e)
 	return snap_mount(s, m->dir, &m->fs_type, &m->mode, e);
 }
 
-/* Whoever has it active may have it mounted: a second mount of it would destroy the file system. */
-static int check_unused(const struct mounting *m, struct err *e)
-{
-	char names[SNAPPER_ORIGINS][DM_NAME_MAX];
-	int n = pool_find_thin(&m->use->pool, m->container->thin_id, names, SNAPPER_ORIGINS, e);
-
-	if (n > 0)
-		return err_set(e, ERR_SOURCE, -EBUSY,
-			"its device '%s' is active: stop the container first", names[0]);
-	return n;
-}
-
-/*
- * Under the engine's own name for it, so that an engine that starts the container meanwhile finds
- * the device there and shares the one mounted file system, instead of mounting a second one.
- */
 static int mount_origin(struct mounting *m, struct err *e)
 {
-	const struct pool *pool = &m->use->pool;
-	const struct container *c = m->container;
-	struct ledger_entry *x = &m->entry;
-	char params[64];
-	const struct dmdev_target t = {
-		.length_sectors = c->size_bytes / 512, .type = "thin", .params = params};
-	struct dmdev_info info;
-	int r = check_unused(m, e);
+	struct own_device *d = &m->own;
 
-	if (r == 0)
-		r = pool_guard(pool, e);
-	if (r < 0)
-		return r;
-	*x = (struct ledger_entry){.kind = LEDGER_MOUNT, .thin_id = c->thin_id};
-	(void)snprintf(x->pool, sizeof(x->pool), "%s", pool->name);
-	(void)snprintf(x->path, sizeof(x->path), "%s", m->dir);
-	if (c->pool.device_name)
-		(void)snprintf(x->device, sizeof(x->device), "%s", c->pool.device_name);
-	else
-		(void)snprintf(x->device, sizeof(x->device), "thinark-rw-%u-%u-%" PRIx32,
-			pool->major, pool->minor, c->thin_id);
-	undo_arm_if_clean(&m->undo, "ledger", undo_entry, m);
-	r = ledger_write(x, e);
-	if (r < 0)
-		return r;
-	(void)snprintf(
-		params, sizeof(params), "%u:%u %" PRIu32, pool->major, pool->minor, c->thin_id);
-	r = dmdev_create(x->device, NULL, &t, false, true, &info, e);
-	if (r < 0)
-		return r;
-	undo_arm(&m->undo, "removal of the device", undo_device, m);
-	r = dmdev_node(info.major, info.minor, m->node, e);
-	if (r == 0)
-		r = view_probe(m->node, &m->fs_type, e);
-	if (r < 0)
-		return r;
-	undo_arm(&m->undo, "unmount", undo_mount, m);
+	d->pool = &m->use->pool;
+	d->container = m->container;
+	(void)snprintf(d->dir, sizeof(d->dir), "%s", m->dir);
+	int r = own_mount(d, true, &m->undo, e);
+	m->fs_type = d->fs_type;
 	m->mode = "the container's own device, read-write";
-	return view_mount(m->node, m->fs_type, m->dir, VIEW_WRITABLE, e);
+	return r;
 }
 
 static void say_mounted(const struct mounting *m)
@@ -205,19 +142,8 @@ int run_mount(const struct mount_options *x)
 	if (r == 0) {
 		(void)list_stores(x->cfg, &list);
 		m->options = &o;
-		m->container = list_find(&list, x->container, &e);
-		r = m->container ? 0 : e.code;
+		r = own_find(&list, x->container, &m->container, &e);
 	}
-	if (r == 0 && m->container->problem)
-		r = err_set(&e, ERR_STORE, -EINVAL, "%s", m->container->problem);
-	if (r == 0 && m->container->volume != VOLUME_THIN)
-		r = err_set(&e, ERR_USAGE, -EINVAL,
-			"it is on no thin device of a pool that can be "
-			"asked for a snapshot");
-	/* A raw device over LVM's id would be one that LVM does not know of. */
-	if (r == 0 && m->container->lv)
-		r = err_set(&e, ERR_USAGE, -ENOTSUP, "volume '%s' is LVM's: use lvchange and mount",
-			m->container->lv);
 	if (r == 0)
 		r = mount_one(m, &pools, x->read_write, &e);
 	if (r < 0)

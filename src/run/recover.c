@@ -7,6 +7,7 @@
 #include "ledger.h"
 #include "lock.h"
 #include "log.h"
+#include "safety.h"
 #include "scope.h"
 #include "view.h"
 
@@ -101,6 +102,27 @@ static int find_pool(struct ledger_entry *x, struct err *e)
 	return r;
 }
 
+/* Its container cannot be started as long as the id is missing. */
+static int end_rollback(const struct pool *pool, const struct ledger_entry *x, struct err *e)
+{
+	int r = snap_end_rollback(pool, x, e);
+
+	if (r >= 0)
+		log_warning("%s: its rollback was interrupted%s: run it again", x->keeps_name,
+			r ? ", and its device is made anew" : "");
+	return r < 0 ? r : 0;
+}
+
+/* A safety snapshot stays, as one whose rollback has not begun. */
+static int forget(struct ledger_entry *x, const char *pool, struct err *e)
+{
+	if (!x->keeps[0])
+		return ledger_remove(x, e);
+	x->is_rollback = false;
+	(void)snprintf(x->pool, sizeof(x->pool), "%s", pool);
+	return ledger_write(x, e);
+}
+
 static int recover_snapshot(const struct ledger_entry *x, struct err *e)
 {
 	struct pool pool;
@@ -108,9 +130,15 @@ static int recover_snapshot(const struct ledger_entry *x, struct err *e)
 
 	if (r == -ENOENT)
 		return err_set(e, ERR_LEFTOVER, r,
-			"pool '%s' is not active: thin %u is deleted when it is", x->pool,
-			x->thin_id);
-	return r < 0 ? r : snap_drop_entry(&pool, x, e);
+			x->keeps[0] ? "pool '%s' is not active: the rollback from thin %u goes on "
+				      "when it is"
+				    : "pool '%s' is not active: thin %u is deleted when it is",
+			x->pool, x->thin_id);
+	if (r == 0 && x->keeps[0])
+		r = end_rollback(&pool, x, e);
+	else if (r == 0)
+		r = snap_drop_entry(&pool, x, e);
+	return r;
 }
 
 /* Is it mounted for somebody, who will end that with umount? */
@@ -169,6 +197,12 @@ static int recover_mount(const struct ledger_entry *x, struct err *e)
 	struct dmdev_info i = {0};
 	int r = x->is_this_boot ? dmdev_info(x->device, &i, e) : 0;
 
+	/* For nobody but the run: what is open is its mount, going, or one that came beside it.
+	 * Busy, it is to be removed with the last of them. */
+	if (r == 0 && i.exists && !x->path[0]) {
+		r = dmdev_remove(x->device, e);
+		return r == -EBUSY ? 0 : r;
+	}
 	return r < 0 || !i.exists || i.open_count > 0 ? r : dmdev_remove(x->device, e);
 }
 
@@ -223,6 +257,9 @@ static int take_entry(const struct recovery *v, struct ledger_entry *x, int *loc
 {
 	if (v->is_archives_only && x->kind != LEDGER_ARCHIVE)
 		return 1;
+	/* Its user decides. */
+	if (x->keeps[0] && !x->is_rollback)
+		return 1;
 	if (is_in_use(x) || (x->kind == LEDGER_POOL && is_pool_in_use(x->pool)))
 		return 1;
 	int r = is_snapshot(x) ? find_pool(x, e) : 0;
@@ -244,9 +281,11 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 	struct recovery *v = arg;
 	struct err mine = {0};
 	AUTO_CLOSE int lock = -1;
-	int r = take_entry(v, x, &lock, &mine);
+	char pool[DM_NAME_MAX]; /* as the entry has it */
 
 	(void)e;
+	(void)snprintf(pool, sizeof(pool), "%s", x->pool);
+	int r = take_entry(v, x, &lock, &mine);
 	if (r == -EWOULDBLOCK)
 		log_debug("'%s': %s", x->file, mine.text);
 	if (r == -EWOULDBLOCK || r == 1)
@@ -254,7 +293,7 @@ static int recover_one(void *arg, struct ledger_entry *x, struct err *e)
 	if (r == 0)
 		r = undo_entry(x, lock, &mine);
 	if (r == 0)
-		r = ledger_remove(x, &mine);
+		r = forget(x, pool, &mine);
 	if (r < 0 && v->is_active_only && x->kind == LEDGER_ARCHIVE) {
 		log_debug("'%s': %s", x->file, mine.text);
 		return 0;
@@ -335,6 +374,8 @@ int run_recover(const struct run_options *o)
 
 	if (r == 0 && !o->resume)
 		r = recover_entries(NULL, &left, &e);
+	if (!o->resume)
+		safety_tell_all();
 	if (r < 0) {
 		report_error(o, "recover", &e);
 		return err_exit_code(e.kind);

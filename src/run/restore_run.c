@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "find_archive.h"
-#include "job.h"
+#include "into.h"
 #include "log.h"
 #include "restore.h"
 #include "scope.h"
@@ -92,40 +92,101 @@ static void look_at_manifest(const struct read_options *o, const struct found_ar
 		report_problem(o, a->name, NULL, "is not as long as its manifest says");
 }
 
-static int restore(const struct read_options *o, const struct found_archive *a, char **paths)
+/* How much the paths may write at most, as far as that can be told. */
+static int measure(struct reader *r, const struct found_archive *a, char **paths, size_t count,
+	uint64_t *ret, struct err *e)
+{
+	size_t selected = 0;
+
+	*ret = count ? 0 : a->facts.tar_bytes;
+	if (!r->has_index)
+		return 0;
+	*ret = 0;
+	for (size_t i = 0; i < r->index.count; i++) {
+		const struct index_entry *x = &r->index.entries[i];
+
+		if (!restore_selects(paths, count, x->path, false, NULL))
+			continue;
+		selected++;
+		*ret += x->end - x->data;
+	}
+	return selected ? 0 : err_set(e, ERR_NOTHING, -ENOENT, "nothing of that is in the archive");
+}
+
+static int open_into(struct into *t, struct reader *r, const struct found_archive *a, char **paths,
+	size_t count, struct err *e)
+{
+	uint64_t bytes;
+	int rc = measure(r, a, paths, count, &bytes, e);
+
+	return rc < 0 ? rc : into_open(t, bytes, e);
+}
+
+static int restore(const struct read_options *o, const struct found_archive *a, char **paths,
+	struct into *into)
 {
 	AUTO_CLOSE int target = -1;
 	struct restore_counts counts = {0};
 	struct trouble t = {0};
 	struct reader r = {0};
-	struct err e = {0};
-	int rc = reader_open(a->fd, DECODERS, &r, &e);
+	struct err e = {0}, end = {0};
+	const size_t path_count = o->arg_count - 1;
+	int rc = into ? into_prepare(into, &e) : 0;
 
-	if (rc < 0)
-		return report_failure(o, a->name, &e);
-	if (r.index_problem.code && r.index_problem.code != -ENOENT) {
+	if (rc == 0 && into && a->facts.container[0] && into->container->name &&
+		strcmp(a->facts.container, into->container->name) != 0)
+		log_warning("%s: is an archive of '%s'", a->name, a->facts.container);
+	if (rc == 0)
+		rc = reader_open(a->fd, DECODERS, &r, &e);
+	if (rc == 0 && r.index_problem.code && r.index_problem.code != -ENOENT) {
 		report_problem(o, a->name, NULL, r.index_problem.text);
 		t.count++;
 	}
-	rc = open_target(o->to, &target, &e);
+	if (rc == 0)
+		rc = into ? open_into(into, &r, a, paths, path_count, &e)
+			  : open_target(o->to, &target, &e);
 	if (rc == 0) {
-		const struct restore_options ro = {.dirfd = target,
+		const struct restore_options ro = {.dirfd = into ? into->root : target,
 			.paths = paths,
-			.path_count = o->arg_count - 1,
-			.no_devices = o->no_devices};
+			.path_count = path_count,
+			.no_devices = o->no_devices,
+			.is_over = into != NULL};
 
 		rc = restore_tree(&r, &ro, &counts, &t, &e);
 	}
 	reader_close(&r);
 	report_trouble(o, a, &t);
+	if (into && into_close(into, o->keep_snapshot || rc < 0 || t.count, &end) < 0) {
+		if (rc < 0)
+			(void)err_add(&end, "%s; then", e.text);
+		e = end;
+		rc = e.code;
+	}
 	int code = t.count ? EXIT_INCOMPLETE : EXIT_GOOD;
 	if (rc < 0)
-		code = report_failure(o, a->name, &e);
-	else if (o->arg_count > 1 && counts.entries == 0)
+		code = report_failure(o, into ? into->name : a->name, &e);
+	else if (path_count > 0 && counts.entries == 0)
 		code = EXIT_NOTHING;
 	summary(o, a, &counts, &t, rc == 0);
 	trouble_done(&t);
 	return code;
+}
+
+static int restore_into(const struct read_options *o, const struct found_archive *a, char **paths)
+{
+	const struct run_options run = {.cfg = o->cfg, .json = o->json};
+	AUTO_FREE struct into *t = calloc(1, sizeof(*t));
+	struct err e = {0};
+
+	if (!t) {
+		(void)err_sys(&e, ERR_FATAL, -ENOMEM, "restore");
+		return report_failure(o, o->into, &e);
+	}
+	t->options = &run;
+	t->name = o->into;
+	t->pools = (struct pools){.options = &run, .what = "restore"};
+	t->root = -1;
+	return restore(o, a, paths, t);
 }
 
 int run_restore(const struct read_options *o)
@@ -145,7 +206,7 @@ int run_restore(const struct read_options *o)
 		code = report_failure(o, o->args[0], &e);
 	} else {
 		look_at_manifest(o, &a);
-		code = restore(o, &a, paths);
+		code = o->into ? restore_into(o, &a, paths) : restore(o, &a, paths, NULL);
 	}
 	clean_paths_done(paths, o->arg_count - 1);
 	return code;

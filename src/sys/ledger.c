@@ -196,6 +196,11 @@ static void put_device(struct strbuf *b, const struct ledger_entry *x)
 			",\"creation_time\":%" PRIu32 ",\"transaction\":%" PRIu64
 			",\"mapped\":%" PRIu64,
 			x->mark.created, x->mark.transaction, x->mark.mapped);
+	if (x->keeps[0]) {
+		put(b, "keeps", x->keeps);
+		put(b, "keeps_name", x->keeps_name);
+		strbuf_printf(b, ",\"rollback\":%s", x->is_rollback ? "true" : "false");
+	}
 	if (x->pause_id[0]) {
 		put(b, "pause_socket", x->pause_socket);
 		put(b, "pause_id", x->pause_id);
@@ -235,7 +240,7 @@ int ledger_write(struct ledger_entry *x, struct err *e)
 	else
 		put_path(&b, x);
 	strbuf_printf(&b, ",\"boot_id\":\"%s\",\"pid\":%d,\"time\":\"%s\"}\n", boot, (int)getpid(),
-		clock_rfc3339(time(NULL), when));
+		x->time[0] ? x->time : clock_rfc3339(time(NULL), when));
 	if (b.failed)
 		return err_sys(e, ERR_FATAL, -ENOMEM, "ledger");
 	int r = store(dir, x->file, b.data, b.len);
@@ -287,6 +292,16 @@ static bool take_mark(const json_t *j, struct thin_mark *m)
 	       take_large(j, "transaction", &m->transaction) && take_large(j, "mapped", &m->mapped);
 }
 
+static bool take_keeps(const json_t *j, struct ledger_entry *x)
+{
+	const json_t *rollback = json_object_get(j, "rollback");
+
+	x->is_rollback = json_is_true(rollback);
+	return x->kind == LEDGER_SNAPSHOT && json_is_boolean(rollback) &&
+	       json_take(j, "keeps", x->keeps, sizeof(x->keeps)) && x->keeps[0] &&
+	       json_take(j, "keeps_name", x->keeps_name, sizeof(x->keeps_name));
+}
+
 static bool take_device(const json_t *j, struct ledger_entry *x)
 {
 	const json_t *origins = json_object_get(j, "origins");
@@ -310,6 +325,8 @@ static bool take_device(const json_t *j, struct ledger_entry *x)
 	}
 	if (json_object_get(j, "mounted_on") &&
 		(!json_take(j, "mounted_on", x->path, sizeof(x->path)) || x->path[0] != '/'))
+		return false;
+	if (json_object_get(j, "keeps") && !take_keeps(j, x))
 		return false;
 	if (!json_object_get(j, "pause_id"))
 		return true;
@@ -360,6 +377,8 @@ static int fill(const json_t *j, const char *name, struct ledger_entry *x, struc
 	if (!take_kind(j, x))
 		return err_set(e, ERR_LEFTOVER, -EBADMSG, "ledger: %s: not a valid entry", name);
 	(void)snprintf(x->file, sizeof(x->file), "%s", name);
+	if (!json_take(j, "time", x->time, sizeof(x->time)))
+		x->time[0] = '\0';
 	boot_id(boot);
 	x->is_this_boot = written && *boot && strcmp(written, boot) == 0;
 	return 0;

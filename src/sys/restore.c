@@ -31,7 +31,7 @@ struct restore {
 	size_t folder_count, folder_cap;
 	uint64_t parts; /* temporary names so far */
 	uint64_t seed;
-	bool is_root;
+	unsigned how; /* metadata: of meta_how */
 	struct err *e;
 };
 
@@ -202,7 +202,7 @@ static int make_large(struct restore *x, struct new_file *f)
 /* Takes m over. */
 static int make_file(struct restore *x, int dir, struct tar_member *m)
 {
-	struct new_file f = {.dir = dir, .with_owner = x->is_root, .member = *m};
+	struct new_file f = {.dir = dir, .how = x->how, .member = *m};
 	uint64_t bytes = 0;
 
 	*m = (struct tar_member){0};
@@ -243,7 +243,7 @@ static int make_node(struct restore *x, int dir, const char *name, const struct 
 		(void)unlinkat(dir, part, 0);
 		return rc;
 	}
-	restore_meta(fd, true, x->is_root, m, x->t);
+	restore_meta(fd, true, x->how, m, x->t);
 	rc = publish(dir, part, name);
 	if (rc < 0)
 		return failed(x, m->path, "create", rc);
@@ -282,19 +282,32 @@ static int keep_folder(struct restore *x, struct tar_member *m, bool is_new)
 	return 0;
 }
 
+/* One that was there, and that only leads to what is wanted, stays as it is. */
+static bool is_only_above(const struct restore *x, const char *path)
+{
+	return x->o->is_over && !restore_selects(x->o->paths, x->o->path_count, path, false, NULL);
+}
+
 static int make_folder(struct restore *x, int dir, const char *name, struct tar_member *m)
 {
 	struct stat st;
+	const bool is_root = strcmp(m->path, ".") == 0;
+	const int rc = is_root ? -EEXIST : mkdirat(dir, name, 0700) < 0 ? -errno : 0;
+	bool is_first = rc == 0;
 
-	if (strcmp(m->path, ".") == 0)
-		return keep_folder(x, m, false);
-	if (mkdirat(dir, name, 0700) == 0)
-		return keep_folder(x, m, true);
-	int rc = -errno;
-	if (rc == -EEXIST && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISDIR(st.st_mode))
-		return keep_folder(x, m, false);
-	return failed(x, m->path, "create", rc);
+	if (rc < 0 && !is_root &&
+		(rc != -EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			!S_ISDIR(st.st_mode)))
+		return failed(x, m->path, "create", rc);
+	if (rc < 0 && is_only_above(x, m->path))
+		return 0;
+	/* That it was there does not mean that it is kept already. */
+	if (x->o->is_over) {
+		is_first = made_find(&x->made, m->path) == 0;
+		if (made_add(&x->made, m->path, MADE_NOT) < 0)
+			return failed(x, m->path, "table", -ENOMEM);
+	}
+	return keep_folder(x, m, is_first);
 }
 
 static int make(struct restore *x, struct tar_member *m);
@@ -540,15 +553,19 @@ static void set_folders(struct restore *x)
 		if (fd < 0)
 			trouble_add(x->t, m->path, "open", -fd);
 		else
-			restore_meta(fd, true, x->is_root, m, x->t);
+			restore_meta(fd, true, x->how, m, x->t);
 	}
 }
 
 int restore_tree(struct reader *r, const struct restore_options *o, struct restore_counts *counts,
 	struct trouble *t, struct err *e)
 {
-	struct restore x = {
-		.from = r, .o = o, .counts = counts, .t = t, .e = e, .is_root = geteuid() == 0};
+	struct restore x = {.from = r,
+		.o = o,
+		.counts = counts,
+		.t = t,
+		.e = e,
+		.how = (geteuid() == 0 ? META_OWNER : 0u) | (o->is_over ? META_PLAIN : 0u)};
 	AUTO_FREE bool *found = calloc(o->path_count + 1, sizeof(*found));
 	int rc = 0;
 

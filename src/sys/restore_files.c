@@ -85,7 +85,7 @@ bool restore_file_end(struct new_file *f, int fd, uint64_t end)
 
 	if (end != f->member.size && ftruncate(fd, (off_t)f->member.size) < 0)
 		return failed(f, "set size", -errno);
-	restore_meta(fd, false, f->with_owner, &f->member, &f->trouble);
+	restore_meta(fd, false, f->how, &f->member, &f->trouble);
 	if (fstat(fd, &st) < 0)
 		return failed(f, "stat", -errno);
 	f->ino = st.st_ino;

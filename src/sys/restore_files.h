@@ -23,7 +23,7 @@ struct new_file {
 	char part[RESTORE_PART];
 	struct tar_member member; /* path: as restore has cleaned it */
 	char *data;               /* the extents' bytes, one behind the other */
-	bool with_owner;
+	unsigned how;             /* of meta_how */
 	/* How it went. */
 	int code;         /* 0, or a negative errno and what failed */
 	const char *what; /* static text */

@@ -64,14 +64,31 @@ static int set_times(int fd, bool is_path, const struct timespec times[2])
 	return errno == EINVAL ? utimensat(AT_FDCWD, name, times, 0) : -1;
 }
 
-void restore_meta(
-	int fd, bool is_path, bool with_owner, const struct tar_member *m, struct trouble *t)
+/* Before the mode: with an ACL its group bits would be the ACL's mask. */
+static void drop_acls(int fd, bool is_path, const struct tar_member *m, struct trouble *t)
+{
+	static const char *const acls[] = {"system.posix_acl_access", "system.posix_acl_default"};
+	const size_t count = S_ISDIR(m->mode) ? 2 : 1;
+	char name[40];
+
+	fd_name(fd, name);
+	for (size_t i = 0; i < count; i++) {
+		int rc = is_path ? removexattr(name, acls[i]) : fremovexattr(fd, acls[i]);
+
+		if (rc < 0 && errno != ENODATA && errno != ENOTSUP)
+			trouble_add(t, m->path, "remove ACL", errno);
+	}
+}
+
+void restore_meta(int fd, bool is_path, unsigned how, const struct tar_member *m, struct trouble *t)
 {
 	const struct timespec times[2] = {m->mtime, m->mtime};
 
 	/* The owner first: changing it takes set-id bits and capabilities away. */
-	if (with_owner && fchownat(fd, "", m->uid, m->gid, AT_EMPTY_PATH) < 0)
+	if (how & META_OWNER && fchownat(fd, "", m->uid, m->gid, AT_EMPTY_PATH) < 0)
 		trouble_add(t, m->path, "set owner", errno);
+	if (how & META_PLAIN && !S_ISLNK(m->mode))
+		drop_acls(fd, is_path, m, t);
 	for (size_t i = 0; i < m->xattr_count; i++)
 		if (!is_late(&m->xattrs[i]))
 			set_xattr(fd, is_path, &m->xattrs[i], m->path, t);

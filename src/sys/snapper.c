@@ -262,6 +262,7 @@ static int without_window(int control, struct snapper *s, struct err *e)
 			return err_sys(e, ERR_SOURCE, r, "create_snap");
 		shot->is_taken = true;
 	}
+	s->failed = 0;
 	return 0;
 }
 

@@ -51,12 +51,11 @@ int watch_judge(const struct pool *p, const struct pool_status *s, double left_s
 		free_meta * 200 < s->meta_total * p->limits.min_free_metadata)
 		return err_set(e, ERR_SOURCE, -ENOSPC,
 			"pool '%s' fills up: %" PRIu64 " of %" PRIu64 " data and %" PRIu64
-			" of %" PRIu64 " metadata blocks free; the snapshot is given up",
+			" of %" PRIu64 " metadata blocks free; the work is given up",
 			p->name, free_data, s->data_total, free_meta, s->meta_total);
 	if (left_s < LEFT_MIN_S)
 		return err_set(e, ERR_SOURCE, -ENOSPC,
-			"pool '%s' will be full in %.0f s; the snapshot is given up", p->name,
-			left_s);
+			"pool '%s' will be full in %.0f s; the work is given up", p->name, left_s);
 	return 0;
 }
 

@@ -90,7 +90,10 @@ static void test_round_trip(void **state)
 				.created = UINT32_MAX,
 				.transaction = UINT64_C(1) << 62,
 				.mapped = 5,
-				.block_sectors = 128}},
+				.block_sectors = 128},
+			.keeps = "0123",
+			.keeps_name = "w\u00e9b",
+			.is_rollback = true},
 	};
 	static struct seen out;
 	struct err e = {0};
@@ -108,6 +111,8 @@ static void test_round_trip(void **state)
 		assert_int_equal(got->kind, want->kind);
 		assert_true(got->is_this_boot);
 		got->is_this_boot = false;
+		assert_int_equal(strlen(got->time), 20);
+		memset(got->time, 0, sizeof(got->time));
 		assert_memory_equal(got, want, sizeof(*got));
 		assert_int_equal(ledger_remove(got, &e), 0);
 		assert_int_equal(ledger_remove(got, &e), 0);
@@ -155,7 +160,8 @@ static void test_damage(void **state)
 		"s/pool_time\":1/pool_time\":-1/", "s/pool_time/x/", "s/block_sectors/x/",
 		"s/creation_time\":2/creation_time\":4294967296/",
 		"s/transaction\":3/transaction\":-3/", "s/transaction/x/",
-		"s/mapped\":4/mapped\":\"4\"/"};
+		"s/mapped\":4/mapped\":\"4\"/", "s/\"keeps\":\"c\"/\"keeps\":\"\"/",
+		"s/keeps_name/x/", "s/\"rollback\":false/\"rollback\":0/"};
 	size_t tried = 0;
 
 	(void)state;
@@ -165,7 +171,8 @@ static void test_damage(void **state)
 			.thin_id = 0xFFFFFF,
 			.origins = {"o"},
 			.origin_count = 1,
-			.mark = {true, true, 1, 128, 2, 3, 4}};
+			.mark = {true, true, 1, 128, 2, 3, 4},
+			.keeps = "c"};
 		struct ledger_entry sound = {.kind = LEDGER_POOL, .pool = "sound"};
 		static struct seen out;
 		struct err e = {0};
@@ -184,7 +191,7 @@ static void test_damage(void **state)
 		tried++;
 	}
 	print_message("%zu damaged entries refused\n", tried);
-	assert_true(tried >= 16);
+	assert_true(tried >= 19);
 }
 
 int main(void)

@@ -90,12 +90,13 @@ struct world {
 	enum fault_mode mode;
 	unsigned fail_at, pass;
 	unsigned ops, fired;
-	enum op kind;   /* of the operation fail_at */
-	int error;      /* the errno it failed with */
-	bool late;      /* the operation at hand is to fail behind its effect */
-	bool in_child;  /* the fault fired outside the main process */
-	bool in_batch;  /* it fired after the first container was begun */
-	unsigned lists; /* of devices: the second is the search for the pool of the first */
+	enum op kind;    /* of the operation fail_at */
+	int error;       /* the errno it failed with */
+	bool late;       /* the operation at hand is to fail behind its effect */
+	bool in_child;   /* the fault fired outside the main process */
+	bool rolls_back; /* an origin may be deleted as long as it has a snapshot of ours */
+	bool in_batch;   /* it fired after the first container was begun */
+	unsigned lists;  /* of devices: the second is the search for the pool of the first */
 	unsigned char kinds[WORLD_OPS];
 	bool child_op[WORLD_OPS];
 	pid_t main_pid;
@@ -131,5 +132,7 @@ void model_commit(void);
 /* What the name of a device's node leads to in the model: a file. */
 const char *model_node(const char *path, char out[128]);
 int model_ioctl(int fd, unsigned long what, void *arg);
+/* Has the container's device a snapshot of ours? */
+bool model_has_snapshot(uint32_t root);
 /* The topmost mount is gone; so is its device, when marked for deferred removal. */
 void model_unmount(void);

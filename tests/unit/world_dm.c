@@ -195,7 +195,7 @@ int model_message(const char *pool, const char *text)
 			return -ENODATA;
 		if (dev_of_id(id))
 			return -EBUSY;
-		if (id < 0xFFF000)
+		if (id < 0xFFF000 && !(world->rolls_back && model_has_snapshot(x->root)))
 			violation("delete of the engine's thin %" PRIu32, id);
 		x->exists = false;
 		model_commit();

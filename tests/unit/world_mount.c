@@ -14,6 +14,7 @@ void *__real_calloc(size_t n, size_t size);
 
 struct libmnt_context {
 	const char *source, *options;
+	bool writable;
 	int error;
 };
 
@@ -66,7 +67,31 @@ int mnt_context_set_options(struct libmnt_context *c, const char *options)
 
 int mnt_context_set_mflags(struct libmnt_context *c, unsigned long flags)
 {
-	return c && flags & MS_RDONLY ? 0 : -EINVAL;
+	if (c)
+		c->writable = !(flags & MS_RDONLY);
+	return c ? 0 : -EINVAL;
+}
+
+bool model_has_snapshot(uint32_t root)
+{
+	for (size_t i = 0; i < WORLD_IDS; i++)
+		if (world->m.ids[i].exists && world->m.ids[i].id >= 0xFFF000 &&
+			world->m.ids[i].root == root)
+			return true;
+	return false;
+}
+
+/* Only a container's own device is mounted to be written, and only when there is a way back. */
+static void check_writable(const struct model_dev *d)
+{
+	unsigned id = 0;
+
+	if (sscanf(d->params, "%*u:%*u %u", &id) != 1 || id >= 0xFFF000)
+		violation("writable mount of '%s'", d->name);
+	for (size_t i = 0; i < WORLD_IDS; i++)
+		if (world->m.ids[i].exists && world->m.ids[i].id == id &&
+			!model_has_snapshot(world->m.ids[i].root))
+			violation("writable mount of thin %u without a snapshot", id);
 }
 
 static int mount_model(const struct libmnt_context *c)
@@ -81,6 +106,8 @@ static int mount_model(const struct libmnt_context *c)
 
 		if (!d->exists || d->minor != minor)
 			continue;
+		if (c->writable)
+			check_writable(d);
 		/* The ext4's journal needs a device that can be written once. */
 		if (strcmp(c->options, "nouuid") != 0 && d->read_only && !world->m.was_replayed)
 			return EROFS;

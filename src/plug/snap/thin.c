@@ -127,6 +127,46 @@ int snap_drop_entry(const struct pool *pool, const struct ledger_entry *x, struc
 	return r < 0 ? r : paused;
 }
 
+int snap_end_rollback(const struct pool *pool, const struct ledger_entry *x, struct err *e)
+{
+	char message[48];
+	int r = pool_has_id(pool, x->origin_id, e);
+
+	if (r)
+		return r < 0 ? r : 0;
+	(void)snprintf(message, sizeof(message), "create_snap %" PRIu32 " %" PRIu32, x->origin_id,
+		x->thin_id);
+	r = dmdev_message(pool->name, message, e);
+	/* Success of the message is no proof. */
+	if (r == 0)
+		r = pool_has_id(pool, x->origin_id, e);
+	if (r == 0)
+		r = err_set(e, ERR_LEFTOVER, -ENODATA, "thin %" PRIu32 " was not made anew",
+			x->origin_id);
+	return r;
+}
+
+int snap_roll_back(const struct pool *pool, const struct ledger_entry *x, struct err *e)
+{
+	enum pool_match match = POOL_ABSENT;
+	struct pool_status s;
+	int r = pool_match(pool, x->thin_id, &x->mark, &match, e);
+
+	if (r == 0 && match != POOL_SAME)
+		r = err_set(e, ERR_SOURCE, -ENOENT,
+			"thin %" PRIu32 " of pool '%s' is not its safety snapshot (any more)",
+			x->thin_id, pool->name);
+	if (r == 0)
+		r = pool_status(pool, &s, e);
+	if (r == 0 && (s.mode == POOL_RO || s.mode == POOL_FAIL || s.needs_check))
+		r = err_set(e, ERR_POOL, -EROFS, "pool '%s' takes no messages", pool->name);
+	if (r == 0)
+		r = send_delete(pool, x->origin_id, e);
+	if (r == 0)
+		r = snap_end_rollback(pool, x, e);
+	return r < 0 ? r : 0;
+}
+
 static int check_origins(struct snap *s, struct err *e)
 {
 	for (int i = 0; i < s->entry.origin_count; i++) {

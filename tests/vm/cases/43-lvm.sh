@@ -112,6 +112,9 @@ kill $writer
 wait $writer 2>/dev/null
 is "archives" "$(find /srv/backup -name '*.tar.zst' | wc -l)" 3
 is "frozen, frozen, inactive" "$(freeze vg-0_web) $(freeze vg-0_data) $(freeze vg-0_dead)" "frozen frozen inactive"
+thinark_exits "restore into LVM's volume" 2 restore vg-0_dead/latest --into vg-0_dead
+check "restore: it says whose it is" grep -q "is LVM's" $work/stderr
+is "restore: the ledger is empty" "$(ledger)" ''
 compare web ''
 at_least "web: regular files" "$(tree_count $work/web.got 8)" 320
 compare data ,nouuid
