@@ -24,6 +24,7 @@ const struct option_row option_rows[] = {
 	{'v', "verbose", NULL, "Log details"},
 	{'q', "quiet", NULL, "Log warnings and errors only"},
 	{0, "to", "PATH", "restore, salvage: the folder; export: the image"},
+	{0, "usage", NULL, "ps: also what would be free without the container"},
 	{0, "no-devices", NULL, "restore: leave device nodes out"},
 	{0, "deep", NULL, "verify: decode everything too"},
 	{0, "rw", NULL, "mount: the own device, writable; it must not be in use"},
@@ -41,6 +42,7 @@ const struct option_row option_rows[] = {
 
 enum {
 	OPTION_TO = 256,
+	OPTION_USAGE,
 	OPTION_NO_DEVICES,
 	OPTION_DEEP,
 	OPTION_RW,
@@ -125,7 +127,8 @@ static int with_config(const struct cli *c, int (*run)(const struct run_options 
 		.jobs = c->args,
 		.job_count = c->arg_count,
 		.dry_run = c->dry_run,
-		.json = c->json};
+		.json = c->json,
+		.usage = c->usage};
 	int code = load_config(c, &cfg);
 
 	if (code == EXIT_GOOD) {
@@ -336,12 +339,13 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 	static const struct option longs[] = {{"config", 1, NULL, 'c'}, {"dry-run", 0, NULL, 'n'},
 		{"json", 0, NULL, 'j'}, {"resume", 0, NULL, 'r'}, {"verbose", 0, NULL, 'v'},
 		{"quiet", 0, NULL, 'q'}, {"to", 1, NULL, OPTION_TO},
-		{"no-devices", 0, NULL, OPTION_NO_DEVICES}, {"deep", 0, NULL, OPTION_DEEP},
-		{"rw", 0, NULL, OPTION_RW}, {"thin-id", 1, NULL, OPTION_THIN_ID},
-		{"metadata", 1, NULL, OPTION_METADATA}, {"data", 1, NULL, OPTION_DATA},
-		{"size", 1, NULL, OPTION_SIZE}, {"root", 1, NULL, OPTION_ROOT},
-		{"store", 1, NULL, OPTION_STORE}, {"exclude", 1, NULL, OPTION_EXCLUDE},
-		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
+		{"usage", 0, NULL, OPTION_USAGE}, {"no-devices", 0, NULL, OPTION_NO_DEVICES},
+		{"deep", 0, NULL, OPTION_DEEP}, {"rw", 0, NULL, OPTION_RW},
+		{"thin-id", 1, NULL, OPTION_THIN_ID}, {"metadata", 1, NULL, OPTION_METADATA},
+		{"data", 1, NULL, OPTION_DATA}, {"size", 1, NULL, OPTION_SIZE},
+		{"root", 1, NULL, OPTION_ROOT}, {"store", 1, NULL, OPTION_STORE},
+		{"exclude", 1, NULL, OPTION_EXCLUDE}, {"help", 0, NULL, 'h'},
+		{"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
 
 	opterr = 0;
 	for (int opt; (opt = getopt_long(argc, argv, "c:njrvqhV", longs, NULL)) != -1;) {
@@ -366,6 +370,9 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 			break;
 		case OPTION_TO:
 			c->to = optarg;
+			break;
+		case OPTION_USAGE:
+			c->usage = true;
 			break;
 		case OPTION_NO_DEVICES:
 			c->no_devices = true;
@@ -419,6 +426,8 @@ static const char *option_of_another(const struct cli *c, const struct command *
 		return "options '--thin-id' and '--size' are none of '%s'";
 	if ((c->metadata || c->data) && !is_export && !is_salvage)
 		return "options '--metadata' and '--data' are none of '%s'";
+	if (c->usage && command->run != cmd_ps)
+		return "option '--usage' is none of '%s'";
 	if ((c->root || c->store || c->excluded_count) && !is_salvage)
 		return "options '--root', '--store' and '--exclude' are none of '%s'";
 	return NULL;
