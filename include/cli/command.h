@@ -16,7 +16,7 @@ struct cli {
 	const char *root, *store;                     /* of salvage */
 	char **excluded;                              /* of salvage */
 	size_t excluded_count;
-	bool dry_run, json, help, resume, deep, no_devices, read_write, keep, drop;
+	bool dry_run, json, help, resume, usage, deep, no_devices, read_write, keep, drop;
 	char **args; /* behind the command */
 	size_t arg_count;
 };

@@ -18,6 +18,7 @@ struct run_options {
 	size_t job_count;
 	bool dry_run, json;
 	bool resume; /* of run_recover: at once and only what is quick */
+	bool usage;  /* of run_ps: also how much is shared */
 };
 
 /* Of the commands that read archives. */
@@ -71,7 +72,10 @@ int run_batch(const struct run_options *o);
  * pool can wait (0).
  */
 int run_recover(const struct run_options *o);
-/* Lists all containers of all stores. */
+/*
+ * Lists all containers of all stores; with usage, for which each pool's whole metadata is read: 3
+ * if that of a pool cannot be.
+ */
 int run_ps(const struct run_options *o);
 int run_archives(const struct run_options *o);
 /* Whether arg is the path of a file, not a name that the configuration knows. */

@@ -7,6 +7,7 @@
  *                        safety snapshot also whose it is: it is kept until its user decides
  *   POOL_ID.mount.json   a container's own device, activated and mounted to be repaired
  *   NAME.lvm.json        a snapshot that LVM takes, by the name it has there
+ *   POOL.metadata.json   a metadata snapshot, and the state of the pool that it is of
  *   POOL.pool.json       a pool assembled by us
  *   TAG.archive.json     an unfinished archive: its destination, name and temporary files
  *   loopN.loop.json      a loop device that is not yet set to vanish with its last user
@@ -30,6 +31,7 @@ enum ledger_kind {
 	LEDGER_SNAPSHOT,
 	LEDGER_LVM,
 	LEDGER_MOUNT,
+	LEDGER_METADATA,
 	LEDGER_POOL,
 	LEDGER_LOOP,
 	LEDGER_ARCHIVE,
@@ -53,14 +55,18 @@ struct thin_mark {
 struct ledger_entry {
 	enum ledger_kind kind;
 	char file[320];         /* name in the ledger folder; set by ledger_write and ledger_each */
-	char pool[DM_NAME_MAX]; /* snapshot, lvm, mount, pool, loop */
+	char pool[DM_NAME_MAX]; /* all but archive */
 	/* snapshot, lvm; mount: of these device and thin_id */
 	char device[DM_NAME_MAX];
 	uint32_t thin_id, origin_id;
 	char origins[SNAPPER_ORIGINS][DM_NAME_MAX];
 	int origin_count;
 	bool is_window_over; /* nothing of ours can be suspended: written without origins */
+	/* metadata: has_before is always set, with transaction; is_whole never */
 	struct thin_mark mark;
+	/* metadata: its block and the checksum in it; 0 and 0 until it is known to exist */
+	uint64_t held_root;
+	uint32_t held_checksum;
 	char pause_socket[ENGINE_SOCKET_CAP], pause_id[ENGINE_ID_CAP]; /* empty: not paused */
 	/* snapshot: the container's id or, where it has none, its name; empty: no safety snapshot
 	 */

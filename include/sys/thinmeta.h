@@ -169,3 +169,22 @@ struct thinmeta_usage {
 int thinmeta_usage(struct thinmeta *m, size_t max_bytes,
 	int (*fn)(void *arg, const struct thinmeta_usage *u), void *arg, bool *ret_damaged,
 	struct err *e);
+
+/* What thinmeta_usage tells of all devices, kept. */
+struct thinmeta_usages {
+	struct thinmeta_usage *items; /* by ascending id */
+	size_t count;
+	bool is_damaged;      /* as *ret_damaged above */
+	uint64_t block_bytes; /* of a data block */
+};
+
+/*
+ * thinmeta_usage of a file or device; root as for thinmeta_open.  THINMETA_MAIN: of a pool that may
+ * be active, read and compared as by thinmeta_live_find: -EAGAIN if it changed in each of a few
+ * readings.  -ECANCELED if it was asked to stop.  Free with thinmeta_usages_done.
+ */
+int thinmeta_usages_read(const char *path, uint64_t root, size_t max_bytes,
+	struct thinmeta_usages *ret, struct err *e);
+/* That of a device; NULL if it has no mappings tree. */
+const struct thinmeta_usage *thinmeta_usages_find(const struct thinmeta_usages *u, uint32_t id);
+void thinmeta_usages_done(struct thinmeta_usages *u);

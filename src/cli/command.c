@@ -27,6 +27,7 @@ const struct option_row option_rows[] = {
 	{0, "into", "NAME", "restore: the own device of this stopped container"},
 	{0, "keep-snapshot", NULL, "restore --into: always keep the state before"},
 	{0, "drop", NULL, "rollback: give the state before up, change nothing"},
+	{0, "usage", NULL, "ps: also what would be free without the container"},
 	{0, "no-devices", NULL, "restore: leave device nodes out"},
 	{0, "deep", NULL, "verify: decode everything too"},
 	{0, "rw", NULL, "mount: the own device, writable; it must not be in use"},
@@ -47,6 +48,7 @@ enum {
 	OPTION_INTO,
 	OPTION_KEEP,
 	OPTION_DROP,
+	OPTION_USAGE,
 	OPTION_NO_DEVICES,
 	OPTION_DEEP,
 	OPTION_RW,
@@ -131,7 +133,8 @@ static int with_config(const struct cli *c, int (*run)(const struct run_options 
 		.jobs = c->args,
 		.job_count = c->arg_count,
 		.dry_run = c->dry_run,
-		.json = c->json};
+		.json = c->json,
+		.usage = c->usage};
 	int code = load_config(c, &cfg);
 
 	if (code == EXIT_GOOD) {
@@ -368,6 +371,7 @@ static bool *flag_of(struct cli *c, int opt)
 	       : opt == 'h'               ? &c->help
 	       : opt == OPTION_KEEP       ? &c->keep
 	       : opt == OPTION_DROP       ? &c->drop
+	       : opt == OPTION_USAGE      ? &c->usage
 	       : opt == OPTION_NO_DEVICES ? &c->no_devices
 	       : opt == OPTION_DEEP       ? &c->deep
 	       : opt == OPTION_RW         ? &c->read_write
@@ -396,12 +400,13 @@ static int parse_options(int argc, char **argv, struct cli *c, enum log_level *l
 		{"json", 0, NULL, 'j'}, {"resume", 0, NULL, 'r'}, {"verbose", 0, NULL, 'v'},
 		{"quiet", 0, NULL, 'q'}, {"to", 1, NULL, OPTION_TO}, {"into", 1, NULL, OPTION_INTO},
 		{"keep-snapshot", 0, NULL, OPTION_KEEP}, {"drop", 0, NULL, OPTION_DROP},
-		{"no-devices", 0, NULL, OPTION_NO_DEVICES}, {"deep", 0, NULL, OPTION_DEEP},
-		{"rw", 0, NULL, OPTION_RW}, {"thin-id", 1, NULL, OPTION_THIN_ID},
-		{"metadata", 1, NULL, OPTION_METADATA}, {"data", 1, NULL, OPTION_DATA},
-		{"size", 1, NULL, OPTION_SIZE}, {"root", 1, NULL, OPTION_ROOT},
-		{"store", 1, NULL, OPTION_STORE}, {"exclude", 1, NULL, OPTION_EXCLUDE},
-		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
+		{"usage", 0, NULL, OPTION_USAGE}, {"no-devices", 0, NULL, OPTION_NO_DEVICES},
+		{"deep", 0, NULL, OPTION_DEEP}, {"rw", 0, NULL, OPTION_RW},
+		{"thin-id", 1, NULL, OPTION_THIN_ID}, {"metadata", 1, NULL, OPTION_METADATA},
+		{"data", 1, NULL, OPTION_DATA}, {"size", 1, NULL, OPTION_SIZE},
+		{"root", 1, NULL, OPTION_ROOT}, {"store", 1, NULL, OPTION_STORE},
+		{"exclude", 1, NULL, OPTION_EXCLUDE}, {"help", 0, NULL, 'h'},
+		{"version", 0, NULL, 'V'}, {NULL, 0, NULL, 0}};
 
 	opterr = 0;
 	for (int opt; (opt = getopt_long(argc, argv, "c:njrvqhV", longs, NULL)) != -1;) {
@@ -439,6 +444,8 @@ static const char *option_of_another(const struct cli *c, const struct command *
 		return "options '--thin-id' and '--size' are none of '%s'";
 	if ((c->metadata || c->data) && !is_export && !is_salvage)
 		return "options '--metadata' and '--data' are none of '%s'";
+	if (c->usage && command->run != cmd_ps)
+		return "option '--usage' is none of '%s'";
 	if ((c->root || c->store || c->excluded_count) && !is_salvage)
 		return "options '--root', '--store' and '--exclude' are none of '%s'";
 	return NULL;

@@ -121,6 +121,38 @@ static const char into[] =
 	".BR \\-\\-resume .\n"
 	"A restore that was killed may leave files called .thinark\\-* beside those that it was\n"
 	"writing.\n";
+static const char usage[] =
+	".SH USAGE OF A POOL\n"
+	".B thinark ps\n"
+	"lists how many bytes of each thin device are mapped.\n"
+	"Containers share the blocks of their image, so that their sum says little; with\n"
+	".B \\-\\-usage\n"
+	"the columns\n"
+	".B EXCLUSIVE\n"
+	"(blocks that no other thin device of the pool has: at least these would be free\n"
+	"without the container) and\n"
+	".B SHARED\n"
+	"(the rest) follow;\n"
+	".IR mapped_bytes ,\n"
+	".I exclusive_bytes\n"
+	"and\n"
+	".I shared_bytes\n"
+	"with\n"
+	".BR \\-\\-json .\n"
+	"Snapshots that a run has taken count as other thin devices.\n"
+	".PP\n"
+	"All of the pool's metadata is read for it, of pools that are active and that are\n"
+	"not; nothing is written and no lock is taken.\n"
+	"Only of a pool whose metadata keeps changing meanwhile the kernel is asked for a\n"
+	"metadata snapshot, under the pool's lock and within the pool guard's limits, and\n"
+	"that is released at once: the ledger has an entry for it, and\n"
+	".B recover\n"
+	"releases what a killed\n"
+	".B ps\n"
+	"left.\n"
+	"One that somebody else holds is let alone.\n"
+	"What cannot be found out is \\(dq\\-\\(dq, or null: the reason is said, and the exit code "
+	"is 3.\n";
 
 static const char salvage[] =
 	".SH SALVAGE\n"
@@ -225,6 +257,7 @@ static void doc_man(struct strbuf *b)
 	for (const struct option_row *o = option_rows; o->name; o++)
 		man_option(b, o);
 	strbuf_puts(b, recovery);
+	strbuf_puts(b, usage);
 	strbuf_puts(b, mounts);
 	strbuf_puts(b, into);
 	strbuf_puts(b, salvage);

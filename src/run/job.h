@@ -117,6 +117,8 @@ int pools_enter(struct pools *p, const struct pool_ref *ref, struct pool_use **r
 void pools_keep(struct pool_use *u);
 /* Takes assembled pools down and frees; an exit code. */
 int pools_leave(struct pools *p);
+/* Whether both tell the same of their pool; the same pool may be told of in two ways. */
+bool pools_same(const struct pool_ref *a, const struct pool_ref *b);
 struct pool_limits pools_limits(const struct cfg *cfg);
 /* lock_take with the waiting that the configuration wants, and a word about it. */
 int pools_lock(const struct run_options *o, const char *kind, const char *name, const char *what,

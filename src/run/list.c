@@ -9,19 +9,9 @@
 #include "json.h"
 #include "log.h"
 #include "scope.h"
+#include "stop.h"
 #include "store.h"
-
-/* Mapped bytes while the device is active; 0 and false when nobody can tell without writing. */
-static bool find_mapped(const struct container *c, uint64_t *ret)
-{
-	struct pool p;
-	struct err e;
-	char names[SNAPPER_ORIGINS][DM_NAME_MAX];
-
-	return c->volume == VOLUME_THIN && !c->problem && pool_find(&c->pool, &p, &e) == 0 &&
-	       pool_find_thin(&p, c->thin_id, names, SNAPPER_ORIGINS, &e) > 0 &&
-	       pool_thin_mapped(names[0], ret, &e) == 0;
-}
+#include "usage.h"
 
 static void field(struct strbuf *b, const char *key, const char *value)
 {
@@ -32,9 +22,19 @@ static void field(struct strbuf *b, const char *key, const char *value)
 		strbuf_puts(b, "null");
 }
 
-static void ps_json(const struct container *c, bool is_known, uint64_t mapped)
+static void bytes_field(struct strbuf *b, const char *key, bool is_known, uint64_t bytes)
+{
+	if (is_known)
+		strbuf_printf(b, ",\"%s\":%" PRIu64, key, bytes);
+	else
+		strbuf_printf(b, ",\"%s\":null", key);
+}
+
+/* False without memory: the line is not whole. */
+static bool ps_json(const struct container *c, const struct usage_bytes *u)
 {
 	AUTO_STRBUF b = {0};
+	const bool is_thin = c->volume == VOLUME_THIN;
 
 	strbuf_puts(&b, "{\"v\":1,\"type\":\"container\"");
 	field(&b, "name", c->name);
@@ -44,60 +44,91 @@ static void ps_json(const struct container *c, bool is_known, uint64_t mapped)
 	field(&b, "state", c->state);
 	field(&b, "store", c->store);
 	field(&b, "path", c->path);
-	if (c->volume == VOLUME_THIN)
-		strbuf_printf(&b, ",\"thin_id\":%" PRIu32 ",\"size_bytes\":%" PRIu64, c->thin_id,
-			c->size_bytes);
-	else
-		strbuf_puts(&b, ",\"thin_id\":null,\"size_bytes\":null");
-	if (is_known)
-		strbuf_printf(&b, ",\"mapped_bytes\":%" PRIu64, mapped);
-	else
-		strbuf_puts(&b, ",\"mapped_bytes\":null");
+	bytes_field(&b, "thin_id", is_thin, c->thin_id);
+	bytes_field(&b, "size_bytes", is_thin, c->size_bytes);
+	bytes_field(&b, "mapped_bytes", u->is_known, u->mapped);
+	bytes_field(&b, "exclusive_bytes", u->is_shared_known, u->exclusive);
+	bytes_field(&b, "shared_bytes", u->is_shared_known, u->mapped - u->exclusive);
 	field(&b, "problem", c->problem);
 	strbuf_puts(&b, "}");
 	report_line(&b);
+	return !b.failed;
 }
 
-static void ps_text(const struct container *c, bool is_known, uint64_t mapped)
+static void size_column(struct strbuf *b, bool is_known, uint64_t bytes)
+{
+	char size[16] = "-";
+
+	strbuf_printf(b, " %10s", is_known ? str_size(bytes, size) : size);
+}
+
+static bool ps_text(const struct container *c, const struct usage_bytes *u, bool with_usage)
 {
 	AUTO_STRBUF b = {0};
-	char name[128], image[128], thin[16] = "-", size[16] = "-", used[16] = "-";
+	char name[128], image[128], thin[16] = "-";
+	const bool is_thin = c->volume == VOLUME_THIN;
 
 	(void)str_escape(
 		c->name ? c->name : "-", strlen(c->name ? c->name : "-"), name, sizeof(name));
 	(void)str_escape(
 		c->image ? c->image : "-", strlen(c->image ? c->image : "-"), image, sizeof(image));
-	if (is_known)
-		(void)str_size(mapped, used);
-	if (c->volume == VOLUME_THIN) {
+	if (is_thin)
 		(void)snprintf(thin, sizeof(thin), "%" PRIu32, c->thin_id);
-		(void)str_size(c->size_bytes, size);
+	strbuf_printf(&b, "%-20s %-12.12s %-20s %-10s %-10s %8s", name, c->id ? c->id : "-", image,
+		c->state ? c->state : "-", c->store, thin);
+	size_column(&b, is_thin, c->size_bytes);
+	size_column(&b, u->is_known, u->mapped);
+	if (with_usage) {
+		size_column(&b, u->is_shared_known, u->exclusive);
+		size_column(&b, u->is_shared_known, u->mapped - u->exclusive);
 	}
-	strbuf_printf(&b, "%-20s %-12.12s %-20s %-10s %-10s %8s %10s %10s", name,
-		c->id ? c->id : "-", image, c->state ? c->state : "-", c->store, thin, size, used);
 	report_line(&b);
 	if (c->problem)
 		log_warning("%s: %s", name, c->problem);
+	return !b.failed;
+}
+
+static int ps_print(const struct run_options *o, const struct container_list *list,
+	const struct usage_bytes *bytes, struct err *e)
+{
+	bool is_whole = true;
+
+	if (!o->json)
+		(void)printf("%-20s %-12s %-20s %-10s %-10s %8s %10s %10s%s\n", "NAME", "ID",
+			"IMAGE", "STATE", "STORE", "THIN", "SIZE", "MAPPED",
+			o->usage ? "  EXCLUSIVE     SHARED" : "");
+	for (size_t i = 0; i < list->count; i++)
+		is_whole &= o->json ? ps_json(&list->items[i], &bytes[i])
+				    : ps_text(&list->items[i], &bytes[i], o->usage);
+	return is_whole ? 0 : err_sys(e, ERR_FATAL, -ENOMEM, "output");
 }
 
 int run_ps(const struct run_options *o)
 {
 	struct container_list list = {0};
 	struct err e = {0};
-	const bool has_dm = dmdev_init(&e) == 0;
+	struct usage u = {.options = o, .has_dm = dmdev_init(&e) == 0};
+
+	/* A signal must not end it while it holds something of a pool. */
+	if (o->usage)
+		stop_init();
 	int code = list_stores(o->cfg, &list);
-
-	if (!o->json)
-		(void)printf("%-20s %-12s %-20s %-10s %-10s %8s %10s %10s\n", "NAME", "ID", "IMAGE",
-			"STATE", "STORE", "THIN", "SIZE", "MAPPED");
-	for (size_t i = 0; i < list.count; i++) {
-		uint64_t mapped = 0;
-		bool is_known = has_dm && find_mapped(&list.items[i], &mapped);
-
-		(o->json ? ps_json : ps_text)(&list.items[i], is_known, mapped);
+	AUTO_FREE struct usage_bytes *bytes = calloc(list.count + 1, sizeof(*bytes));
+	int r = bytes ? 0 : err_sys(&e, ERR_FATAL, -ENOMEM, "ps");
+	for (size_t i = 0; r == 0 && i < list.count; i++) {
+		bytes[i] = usage_of(&u, &list.items[i]);
 		if (list.items[i].problem)
 			code = exit_worst(code, EXIT_INCOMPLETE);
+		r = stop_check(&e);
 	}
+	if (r == 0)
+		r = ps_print(o, &list, bytes, &e);
+	if (r < 0)
+		report_error(o, "ps", &e);
+	code = exit_worst(code, u.code);
+	if (r < 0)
+		code = exit_worst(code, err_exit_code(e.kind));
+	usage_done(&u);
 	container_list_done(&list);
 	return code;
 }

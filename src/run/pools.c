@@ -23,7 +23,7 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool same_pool(const struct pool_ref *a, const struct pool_ref *b)
+bool pools_same(const struct pool_ref *a, const struct pool_ref *b)
 {
 	return same_text(a->dm_name, b->dm_name) && same_text(a->metadata_path, b->metadata_path);
 }
@@ -102,7 +102,7 @@ static struct pool_use *find_used(const struct pools *p, const struct pool_ref *
 	struct err ignored;
 
 	for (size_t i = 0; i < p->count; i++)
-		if (same_pool(p->items[i]->ref, ref))
+		if (pools_same(p->items[i]->ref, ref))
 			return p->items[i];
 	if (p->count == 0 || pool_find(ref, &found, &ignored) < 0)
 		return NULL;

@@ -7,6 +7,7 @@
 #include "ledger.h"
 #include "lock.h"
 #include "log.h"
+#include "pool_hold.h"
 #include "safety.h"
 #include "scope.h"
 #include "view.h"
@@ -17,6 +18,12 @@
 static bool is_snapshot(const struct ledger_entry *x)
 {
 	return x->kind == LEDGER_SNAPSHOT || x->kind == LEDGER_LVM;
+}
+
+/* What is in a pool, which has to be active to undo it. */
+static bool is_in_pool(const struct ledger_entry *x)
+{
+	return is_snapshot(x) || x->kind == LEDGER_METADATA;
 }
 
 struct recovery {
@@ -89,13 +96,13 @@ static int resume_one(void *arg, struct ledger_entry *x, struct err *e)
 static int find_pool(struct ledger_entry *x, struct err *e)
 {
 	struct pool pool;
-	int r = pool_named(x->pool, &pool, e);
+	const bool is_held = x->kind == LEDGER_METADATA;
+	int r = is_held ? pool_hold_find(x, &pool, e) : pool_named(x->pool, &pool, e);
 
 	/* LVM knows its snapshot by name. */
-	if (r != -ENOENT || !x->mark.is_whole || x->kind == LEDGER_LVM)
-		return r;
-	r = pool_find_marked(x->thin_id, &x->mark, &pool, e);
-	if (r == 0) {
+	if (r == -ENOENT && x->mark.is_whole && x->kind != LEDGER_LVM)
+		r = pool_find_marked(x->thin_id, &x->mark, &pool, e);
+	if (r == 0 && strcmp(x->pool, pool.name) != 0) {
 		log_info("'%s': pool '%s' is '%s' now", x->file, x->pool, pool.name);
 		(void)snprintf(x->pool, sizeof(x->pool), "%s", pool.name);
 	}
@@ -139,6 +146,18 @@ static int recover_snapshot(const struct ledger_entry *x, struct err *e)
 	else if (r == 0)
 		r = snap_drop_entry(&pool, x, e);
 	return r;
+}
+
+static int recover_metadata(const struct ledger_entry *x, struct err *e)
+{
+	struct pool pool;
+	int r = pool_named(x->pool, &pool, e);
+
+	if (r == -ENOENT)
+		return err_set(e, ERR_LEFTOVER, r,
+			"pool '%s' is not active: its metadata snapshot is released when it is",
+			x->pool);
+	return r < 0 ? r : pool_hold_end(&pool, x, e);
 }
 
 /* Is it mounted for somebody, who will end that with umount? */
@@ -239,6 +258,8 @@ static int undo_entry(const struct ledger_entry *x, int lock, struct err *e)
 	switch (x->kind) {
 	case LEDGER_LVM:
 		return snap_lvm_drop_entry(x, lock, e);
+	case LEDGER_METADATA:
+		return recover_metadata(x, e);
 	case LEDGER_POOL:
 		return recover_pool(x, e);
 	case LEDGER_MOUNT:
@@ -262,11 +283,11 @@ static int take_entry(const struct recovery *v, struct ledger_entry *x, int *loc
 		return 1;
 	if (is_in_use(x) || (x->kind == LEDGER_POOL && is_pool_in_use(x->pool)))
 		return 1;
-	int r = is_snapshot(x) ? find_pool(x, e) : 0;
+	int r = is_in_pool(x) ? find_pool(x, e) : 0;
 
 	if (r == -ENOENT && v->is_active_only)
 		return 1;
-	if (v->pool && (!is_snapshot(x) || strcmp(v->pool, x->pool) != 0))
+	if (v->pool && (!is_in_pool(x) || strcmp(v->pool, x->pool) != 0))
 		return 1;
 	/* What misses the pool says so. */
 	if (r < 0 && r != -ENOENT)

@@ -21,6 +21,7 @@ static const char *const kinds[LEDGER_KINDS] = {
 	[LEDGER_SNAPSHOT] = "snapshot",
 	[LEDGER_LVM] = "lvm",
 	[LEDGER_MOUNT] = "mount",
+	[LEDGER_METADATA] = "metadata",
 	[LEDGER_POOL] = "pool",
 	[LEDGER_LOOP] = "loop",
 	[LEDGER_ARCHIVE] = "archive",
@@ -138,6 +139,9 @@ static void name_entry(struct ledger_entry *x)
 		(void)snprintf(
 			x->file, sizeof(x->file), "%s_%" PRIx32 ".mount.json", x->pool, x->thin_id);
 		break;
+	case LEDGER_METADATA:
+		(void)snprintf(x->file, sizeof(x->file), "%s.metadata.json", x->pool);
+		break;
 	case LEDGER_POOL:
 		(void)snprintf(x->file, sizeof(x->file), "%s.pool.json", x->pool);
 		break;
@@ -207,6 +211,16 @@ static void put_device(struct strbuf *b, const struct ledger_entry *x)
 	}
 }
 
+static void put_metadata(struct strbuf *b, const struct ledger_entry *x)
+{
+	put(b, "pool", x->pool);
+	strbuf_printf(b,
+		",\"pool_time\":%" PRIu32 ",\"block_sectors\":%" PRIu32 ",\"transaction\":%" PRIu64
+		",\"root\":%" PRIu64 ",\"checksum\":%" PRIu32,
+		x->mark.before, x->mark.block_sectors, x->mark.transaction, x->held_root,
+		x->held_checksum);
+}
+
 static void put_path(struct strbuf *b, const struct ledger_entry *x)
 {
 	put(b, "path", x->path);
@@ -235,7 +249,9 @@ int ledger_write(struct ledger_entry *x, struct err *e)
 	name_entry(x);
 	boot_id(boot);
 	strbuf_printf(&b, "{\"version\":1,\"kind\":\"%s\"", kinds[x->kind]);
-	if (x->kind <= LEDGER_POOL)
+	if (x->kind == LEDGER_METADATA)
+		put_metadata(&b, x);
+	else if (x->kind <= LEDGER_POOL)
 		put_device(&b, x);
 	else
 		put_path(&b, x);
@@ -334,6 +350,17 @@ static bool take_device(const json_t *j, struct ledger_entry *x)
 	       json_take(j, "pause_id", x->pause_id, sizeof(x->pause_id));
 }
 
+static bool take_metadata(const json_t *j, struct ledger_entry *x)
+{
+	x->mark.has_before = true;
+	return json_take(j, "pool", x->pool, sizeof(x->pool)) && !strchr(x->pool, '/') &&
+	       take_number(j, "pool_time", UINT32_MAX, &x->mark.before) &&
+	       take_number(j, "block_sectors", UINT32_MAX, &x->mark.block_sectors) &&
+	       take_large(j, "transaction", &x->mark.transaction) &&
+	       take_large(j, "root", &x->held_root) &&
+	       take_number(j, "checksum", UINT32_MAX, &x->held_checksum);
+}
+
 static bool take_archive(const json_t *j, struct ledger_entry *x)
 {
 	return json_take(j, "path", x->path, sizeof(x->path)) && x->path[0] == '/' &&
@@ -361,9 +388,10 @@ static bool take_kind(const json_t *j, struct ledger_entry *x)
 		if (strcmp(kind, kinds[k]) != 0)
 			continue;
 		x->kind = (enum ledger_kind)k;
-		return x->kind == LEDGER_ARCHIVE ? take_archive(j, x)
-		       : x->kind == LEDGER_LOOP  ? take_loop(j, x)
-						 : take_device(j, x);
+		return x->kind == LEDGER_ARCHIVE    ? take_archive(j, x)
+		       : x->kind == LEDGER_LOOP     ? take_loop(j, x)
+		       : x->kind == LEDGER_METADATA ? take_metadata(j, x)
+						    : take_device(j, x);
 	}
 	return false;
 }

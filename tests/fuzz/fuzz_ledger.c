@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(memchr(x.pool, '\0', sizeof(x.pool)) && !strchr(x.pool, '/'));
 	check(memchr(x.device, '\0', sizeof(x.device)) && !strchr(x.device, '/'));
 	check(x.thin_id <= THINMETA_ID_MAX && x.origin_id <= THINMETA_ID_MAX);
+	check(x.kind != LEDGER_METADATA || (x.mark.has_before && x.held_root <= INT64_MAX));
 	check(x.origin_count >= 0 && x.origin_count <= SNAPPER_ORIGINS);
 	for (int i = 0; i < x.origin_count; i++)
 		check(memchr(x.origins[i], '\0', sizeof(x.origins[i])));

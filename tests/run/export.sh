@@ -36,6 +36,14 @@ head -c 13107200 /dev/urandom >"$pool/data"
 			conv=notrunc 2>/dev/null
 		i=$((i + 1))
 	done
+	echo '</device>'
+	# A snapshot of it that has 15 of its blocks still.
+	echo '<device dev_id="6" mapped_blocks="15" transaction="0" creation_time="1" snap_time="1">'
+	i=0
+	while [ $i -lt 15 ]; do
+		echo "<single_mapping origin_block=\"$((7 * i))\" data_block=\"$((3 * i + i % 5))\" time=\"1\"/>"
+		i=$((i + 1))
+	done
 	echo '</device></superblock>'
 } >"$dir/x.xml"
 truncate -s 4M "$pool/metadata"
@@ -73,6 +81,16 @@ truncate -s 20480000 "$dir/want"
 check cmp "$dir/want" "$dir/web"
 code 10 "$thinark" -c "$dir/c.yaml" export db --to "$dir/none"
 
+# What it takes of the pool; without --usage only its own record is read.
+code 0 "$thinark" -c "$dir/c.yaml" --json ps --usage
+check grep -q '"mapped_bytes":2621440,"exclusive_bytes":1638400,"shared_bytes":983040' "$dir/log"
+code 0 "$thinark" -c "$dir/c.yaml" --json ps
+check grep -q '"mapped_bytes":2621440,"exclusive_bytes":null,"shared_bytes":null' "$dir/log"
+code 0 "$thinark" -c "$dir/c.yaml" ps --usage
+check grep -q '^NAME .* MAPPED  EXCLUSIVE     SHARED$' "$dir/log"
+check grep -q '^web .* 2.5 MiB    1.6 MiB  960.0 KiB$' "$dir/log"
+code 2 "$thinark" -c "$dir/c.yaml" archives --usage
+
 # The last leaf's first key is another now: its checksum tells, and the rest of the pool is there.
 cp "$pool/metadata" "$dir/bad"
 for block in $(seq 1 1023); do
@@ -88,7 +106,15 @@ head -c 6000000 "$pool/data" >"$dir/short"
 code 3 "$thinark" export --metadata "$pool/metadata" --data "$dir/short" --thin-id 4 --to "$dir/part"
 check grep -q 'byte [6-9][0-9]* is behind its end' "$dir/log"
 code 0 by_hand --thin-id 3 --to "$dir/still"
+mv "$pool/metadata" "$dir/sound"
+cp "$dir/bad" "$pool/metadata"
+code 3 "$thinark" -c "$dir/c.yaml" --json ps --usage
+check grep -q '"mapped_bytes":null,"exclusive_bytes":null,"shared_bytes":null' "$dir/log"
+check grep -q 'damaged metadata: how much is shared is unknown' "$dir/log"
+truncate -s 4096 "$pool/metadata"
+code 3 "$thinark" -c "$dir/c.yaml" ps --usage
+mv "$dir/sound" "$pool/metadata"
 check [ -z "$(find "$dir" -name '.*part*')" ]
 
 echo "$count checks"
-[ "$count" -ge 35 ] || exit 1
+[ "$count" -ge 47 ] || exit 1

@@ -70,6 +70,14 @@ static void test_round_trip(void **state)
 			.backing_dev = 65040,
 			.backing_ino = UINT64_C(1) << 60},
 		{.kind = LEDGER_POOL, .pool = "p-pool"},
+		{.kind = LEDGER_METADATA,
+			.pool = "p-pool",
+			.mark = {.has_before = true,
+				.before = 7,
+				.transaction = INT64_MAX,
+				.block_sectors = 128},
+			.held_root = 77,
+			.held_checksum = UINT32_MAX},
 		{.kind = LEDGER_LVM,
 			.pool = "vg-p-tpool",
 			.name = "vg/thinark_0123456789abcdef",
@@ -194,11 +202,42 @@ static void test_damage(void **state)
 	assert_true(tried >= 19);
 }
 
+static void test_damaged_metadata(void **state)
+{
+	static const char *const damages[] = {"s/\"p\"/\"a\\/b\"/", "s/pool_time/x/",
+		"s/block_sectors\":128/block_sectors\":\"128\"/",
+		"s/transaction\":3/transaction\":-3/", "s/root\":5/root\":-5/", "s/root/x/",
+		"s/checksum\":6/checksum\":4294967296/"};
+	size_t tried = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+		struct ledger_entry x = {.kind = LEDGER_METADATA,
+			.pool = "p",
+			.mark = {.before = 1, .block_sectors = 128, .transaction = 3},
+			.held_root = 5,
+			.held_checksum = 6};
+		static struct seen out;
+		struct err e = {0};
+		char script[200];
+
+		out.count = 0;
+		assert_int_equal(ledger_write(&x, &e), 0);
+		assert_int_equal(ledger_each(see, &out, &e), 0);
+		(void)snprintf(script, sizeof(script), "sed -i '%s' p.metadata.json", damages[i]);
+		assert_int_equal(sh(script), 0);
+		assert_true(ledger_each(see, &out, &e) < 0);
+		assert_int_equal(out.count, 1);
+		tried++;
+	}
+	assert_true(tried >= 7);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {CASE(test_round_trip), CASE(test_window_over),
-		CASE(test_other_boot), CASE(test_damage)};
+		CASE(test_other_boot), CASE(test_damage), CASE(test_damaged_metadata)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

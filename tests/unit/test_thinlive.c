@@ -18,6 +18,8 @@
 #define DEVICES 3000u /* ids 1, 4, 7 ...: three levels of at most 20 keys */
 #define LOOKUPS_MIN 300u
 #define SEEN_MIN 20u /* of each of the two trees */
+#define USERS 10u
+#define MAPPED 20u
 
 static char dir[] = "/tmp/thinark-live-XXXXXX";
 static char path[64];
@@ -113,6 +115,8 @@ static void test_damage(void **state)
 struct writer {
 	const struct image *m;
 	uint64_t begin[2], roots[2]; /* of two trees, of which one is committed */
+	bool is_mappings;            /* these, not details */
+	unsigned pause_us;
 	size_t tree_bytes;
 	atomic_bool stop;
 	atomic_int commits;
@@ -134,14 +138,16 @@ static void *write_on(void *arg)
 			    (off_t)(w->begin[next] * THINMETA_BLOCK)) != (ssize_t)w->tree_bytes)
 			break;
 		put_le(sb + 44, 4, i);
-		image_roots((struct image *)(uintptr_t)w->m, get_le(sb + 320, 8), w->roots[next]);
+		image_roots((struct image *)(uintptr_t)w->m,
+			w->is_mappings ? w->roots[next] : get_le(sb + 320, 8),
+			w->is_mappings ? get_le(sb + 328, 8) : w->roots[next]);
 		if (pwrite(fd, sb, THINMETA_BLOCK, 0) != THINMETA_BLOCK ||
 			pwrite(fd, garbage, w->tree_bytes,
 				(off_t)(w->begin[!next] * THINMETA_BLOCK)) !=
 				(ssize_t)w->tree_bytes)
 			break;
 		w->commits++;
-		(void)usleep(1000);
+		(void)usleep(w->pause_us);
 	}
 	return NULL;
 }
@@ -149,7 +155,7 @@ static void *write_on(void *arg)
 static void test_changing(void **state)
 {
 	struct image m = *(struct image *)*state;
-	struct writer w = {.m = &m};
+	struct writer w = {.m = &m, .pause_us = 1000};
 	unsigned seen[2] = {0}, busy = 0;
 	pthread_t thread;
 
@@ -188,10 +194,89 @@ static void test_changing(void **state)
 		w.commits, busy);
 }
 
+/* Device i maps MAPPED + version blocks of its own, and as many that all have. */
+static uint64_t put_mappings(struct image *m, uint32_t version)
+{
+	static uint64_t ids[USERS], keys[2 * (MAPPED + 1)];
+	static uint8_t roots[8 * USERS], values[8 * 2 * (MAPPED + 1)];
+	const uint32_t count = MAPPED + version;
+
+	for (uint32_t i = 0; i < USERS; i++) {
+		for (uint32_t k = 0; k < 2 * count; k++) {
+			keys[k] = k;
+			put_mapping(values + 8 * (size_t)k,
+				k < count ? k : count + i * (uint64_t)count + k - count, 1);
+		}
+		ids[i] = 5 + 3 * (uint64_t)i;
+		put_le(roots + 8 * (size_t)i, 8, image_tree(m, keys, values, 2 * count, 8, 6));
+	}
+	return image_tree(m, ids, roots, USERS, 8, 6);
+}
+
+/* The version that the figures are of; all of them are, and no device is missing. */
+static unsigned check_usages(const struct thinmeta_usages *u)
+{
+	const uint64_t version = u->items ? u->items[0].exclusive - MAPPED : 2;
+
+	assert_true(version < 2);
+	assert_false(u->is_damaged);
+	assert_int_equal(u->count, USERS);
+	assert_int_equal(u->block_bytes, 65536);
+	for (size_t i = 0; i < u->count; i++) {
+		const struct thinmeta_usage *x = &u->items[i];
+
+		assert_int_equal(x->id, 5 + 3 * i);
+		assert_false(x->is_damaged);
+		assert_int_equal(x->mapped, 2 * (MAPPED + version));
+		assert_int_equal(x->exclusive, MAPPED + version);
+		assert_ptr_equal(thinmeta_usages_find(u, x->id), x);
+		assert_null(thinmeta_usages_find(u, x->id + 1));
+	}
+	return (unsigned)version;
+}
+
+static void test_usages(void **state)
+{
+	struct image m = *(struct image *)*state;
+	struct writer w = {.m = &m, .is_mappings = true, .pause_us = 10000};
+	unsigned seen[2] = {0}, busy = 0;
+	struct thinmeta_usages u;
+	struct err e = {0};
+	pthread_t thread;
+
+	for (unsigned i = 0; i < 2; i++) {
+		w.begin[i] = m.next;
+		w.roots[i] = put_mappings(&m, i);
+		w.tree_bytes = (m.next - w.begin[i]) * THINMETA_BLOCK;
+	}
+	assert_true(w.tree_bytes <= 1 << 20);
+	image_roots(&m, w.roots[1], get_le(image_block(&m, 0) + 328, 8));
+	image_save(&m, path);
+	assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
+	while (w.commits < 100 || seen[0] < SEEN_MIN || seen[1] < SEEN_MIN) {
+		int r = thinmeta_usages_read(path, THINMETA_MAIN, 1 << 20, &u, &e);
+
+		if (r < 0 && r != -EAGAIN)
+			fail_msg("%s", e.text);
+		busy += r < 0;
+		if (r == 0)
+			seen[check_usages(&u)]++;
+		thinmeta_usages_done(&u);
+	}
+	w.stop = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	print_message("%u and %u readings between %d commits, %u given up\n", seen[0], seen[1],
+		w.commits, busy);
+	assert_int_equal(thinmeta_usages_read(path, THINMETA_MAIN, 100, &u, &e), -EFBIG);
+	assert_int_equal(thinmeta_usages_read(path, THINMETA_HELD, 1 << 20, &u, &e), -ENODATA);
+	assert_null(thinmeta_usages_find(&u, 5));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_find),
-		cmocka_unit_test(test_damage), cmocka_unit_test(test_changing)};
+		cmocka_unit_test(test_damage), cmocka_unit_test(test_changing),
+		cmocka_unit_test(test_usages)};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

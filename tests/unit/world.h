@@ -77,6 +77,12 @@ struct model {
 	struct model_id ids[WORLD_IDS];
 	unsigned next_minor;
 	uint32_t time; /* the pool's counter */
+	/* the metadata snapshot: its block, 0: none; of when; and whether it is somebody else's */
+	uint64_t held;
+	uint32_t held_time, held_commits;
+	bool is_held_by_others;
+	bool is_busy;     /* each time somebody opens the metadata the pool commits something */
+	uint32_t commits; /* while it is */
 	struct {
 		char tree[128];
 		unsigned minor;
@@ -129,6 +135,9 @@ struct model_dev *model_add(const char *name, const char *type, const char *para
 void model_add_id(uint32_t id, uint32_t root);
 /* Writes the pool's metadata as the model's state has it. */
 void model_commit(void);
+/* Messages about the metadata snapshot; -ENOSYS: it is another one. */
+int model_hold(const char *message);
+#define MODEL_MAPPED 3u /* blocks of each thin device, of which the first is its own */
 /* What the name of a device's node leads to in the model: a file. */
 const char *model_node(const char *path, char out[128]);
 int model_ioctl(int fd, unsigned long what, void *arg);

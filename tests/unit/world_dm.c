@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "thinmeta.h"
 #include "view.h"
 #include "world.h"
 
@@ -20,9 +19,6 @@
 #define POOL_STATUS "7 100/4096 1000/16384 - rw discard_passdown queue_if_no_space - 1024"
 
 void *__real_calloc(size_t n, size_t size);
-int __real_open64(const char *path, int flags, ...);
-ssize_t __real_write(int fd, const void *data, size_t len);
-int __real_close(int fd);
 
 struct dm_task {
 	int type, error;
@@ -84,65 +80,6 @@ void model_add_id(uint32_t id, uint32_t root)
 	abort();
 }
 
-static void put_number(uint8_t *p, unsigned bytes, uint64_t v)
-{
-	for (unsigned i = 0; i < bytes; i++, v >>= 8)
-		p[i] = (uint8_t)v;
-}
-
-static void put_sum(uint8_t *block, uint32_t salt)
-{
-	put_number(block, 4, ~thinmeta_crc32c(block + 4, THINMETA_BLOCK - 4) ^ salt);
-}
-
-/* Superblock, and a leaf with the details of all ids in ascending order. */
-void model_commit(void)
-{
-	static _Alignas(THINMETA_BLOCK) uint8_t b[2][THINMETA_BLOCK];
-	const uint32_t max = 126;
-	uint32_t count = 0, id = 0;
-
-	memset(b, 0, sizeof(b));
-	for (;; id++) {
-		const struct model_id *next = NULL;
-
-		for (size_t i = 0; i < WORLD_IDS; i++) {
-			const struct model_id *x = &world->m.ids[i];
-
-			if (x->exists && x->id >= id && (!next || x->id < next->id))
-				next = x;
-		}
-		if (!next)
-			break;
-		id = next->id;
-		put_number(b[1] + 32 + 8 * (size_t)count, 8, id);
-		uint8_t *details = b[1] + 32 + 8 * (size_t)max + 24 * (size_t)count;
-		put_number(details + 8, 8, 7);
-		put_number(details + 16, 4, next->created);
-		count++;
-	}
-	put_number(b[1] + 4, 4, 2);
-	put_number(b[1] + 8, 8, 1);
-	put_number(b[1] + 16, 4, count);
-	put_number(b[1] + 20, 4, max);
-	put_number(b[1] + 24, 4, 24);
-	put_sum(b[1], 121107);
-	put_number(b[0] + 32, 8, 27022010);
-	put_number(b[0] + 40, 4, 2);
-	put_number(b[0] + 44, 4, world->m.time);
-	put_number(b[0] + 48, 8, 7);
-	put_number(b[0] + 64, 8, 4096);
-	put_number(b[0] + 192, 8, 16);
-	put_number(b[0] + 320, 8, 2); /* mappings: nobody looks */
-	put_number(b[0] + 328, 8, 1);
-	put_number(b[0] + 336, 4, 128);
-	put_sum(b[0], 160774);
-	int fd = __real_open64(WORLD_DIR "/image-0", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || __real_write(fd, b, sizeof(b)) != (ssize_t)sizeof(b))
-		abort();
-	(void)__real_close(fd);
-}
-
 static bool shows_id(const struct model_dev *d, uint32_t id)
 {
 	unsigned major, minor;
@@ -201,8 +138,10 @@ int model_message(const char *pool, const char *text)
 		model_commit();
 		return 0;
 	}
-	violation("message '%s'", text);
-	return -EINVAL;
+	const int r = model_hold(text);
+	if (r == -ENOSYS)
+		violation("message '%s'", text);
+	return r;
 }
 
 static void swap_in(struct model_dev *d)
@@ -285,6 +224,8 @@ const char *model_node(const char *path, char out[128])
 				shows_id(&world->m.devs[i], world->m.ids[k].id))
 				root = world->m.ids[k].root;
 	/* 0: the pool's metadata. */
+	if (root == 0 && world->m.is_busy)
+		model_commit();
 	(void)snprintf(out, 128, WORLD_DIR "/image-%" PRIu32, root);
 	return out;
 }
@@ -586,8 +527,9 @@ int dm_task_run(struct dm_task *t)
 {
 	int r = fault(OP_DM) ? -errno : run(t);
 
-	/* The kernel makes a device or fails. */
-	if (fault_late() && t->type != DM_DEVICE_CREATE)
+	/* The kernel makes a device or fails; and says "busy" only of what was there before. */
+	if (fault_late() && t->type != DM_DEVICE_CREATE &&
+		!(errno == EBUSY && strncmp(t->message, "reserve", 7) == 0))
 		r = r < 0 ? r : -errno;
 	t->error = -r;
 	return r == 0;

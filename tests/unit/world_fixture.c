@@ -223,9 +223,9 @@ static int count_open(void)
 
 static void main_process(int (*what)(const struct run_options *), bool armed)
 {
-	const struct run_options o = {.cfg = &fixture_cfg};
+	const struct run_options o = {.cfg = &fixture_cfg, .usage = true};
 
-	if (!freopen(FIXTURE_LOG, "w", stderr) || !freopen("/dev/null", "w", stdout))
+	if (!freopen(FIXTURE_LOG, "w", stderr) || !freopen(FIXTURE_OUT, "w", stdout))
 		_exit(1);
 	(void)alarm(30);
 	world->main_pid = getpid();

@@ -20,6 +20,7 @@ void fixture_put(const char *path, const void *data, size_t len);
 void fixture_put_text(const char *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define FIXTURE_LOG WORLD_DIR "/stderr" /* of fixture_run */
+#define FIXTURE_OUT WORLD_DIR "/stdout"
 
 extern struct model fixture_initial; /* of the scenario at hand */
 
