@@ -15,7 +15,7 @@ meta=$(attach $docker_root/devicemapper/devicemapper/metadata)
 data=$(attach $docker_root/devicemapper/devicemapper/data)
 modprobe -d "$THINARK_BUILD/vm/kernel" dm-delay || give_up "dm-delay"
 # So slow to read that no reading of it all comes between two commits.
-dmsetup create slow-metadata --table "0 $(blockdev --getsz "$meta") delay $meta 0 2 $meta 0 0" || give_up "slow metadata"
+dmsetup create slow-metadata --table "0 $(blockdev --getsz "$meta") delay $meta 0 12 $meta 0 0" || give_up "slow metadata"
 pool_start /dev/mapper/slow-metadata "$data" "$(blockdev --getsz "$data")" ext4 || give_up "the pool is active"
 sample_config
 

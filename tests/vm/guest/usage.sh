@@ -48,6 +48,7 @@ usage_checks() {
 
 	"$here/commits" "$pool" >$work/commits.out 2>&1 8>&- &
 	commits=$!
+	thinark ps --usage # makes folders and lock, so that all others make the same calls
 	timeout 60 "$killpoint" -n 0 -o $work/points -- "$THINARK" -c $work/thinark.yaml --json ps --usage \
 		>$work/stdout 2>$work/stderr
 	is "a pool that commits all the time: ps --usage: exit code" $? 0
@@ -55,6 +56,7 @@ usage_checks() {
 	at_least "it takes a metadata snapshot" "$(grep -c TARGET_MSG $work/points)" 2
 	is "and releases it" "$(held "$pool")" -
 
+	began=$(date +%s)
 	# From the call that makes it to the one behind that which releases it.
 	n=$(awk '/TARGET_MSG/ { print $1 - 1; exit }' $work/points)
 	end=$(awk '/TARGET_MSG/ { n = $1 } END { print n + 1 }' $work/points) kills=0 left=0 bad=0
@@ -70,6 +72,7 @@ usage_checks() {
 		thinark recover || bad=$((bad + 1))
 		[ "$(held "$pool")" = - ] && [ -z "$(ledger)" ] || bad=$((bad + 1))
 	done
+	echo "calls up to $end, $(($(date +%s) - began)) s"
 	at_least "ps --usage: kills" $kills 7
 	at_least "ps --usage: kills that left a metadata snapshot" $left 5
 	is "ps --usage: kills after which recover did not release it" $bad 0
