@@ -92,6 +92,12 @@ for name in web job broken; do
 	check "archives names $name" grep -q "\"$name" $work/stdout
 done
 
+# While containers run and write.
+thinark_exits "ps --usage" 0 ps --usage
+at_least "ps --usage: containers with blocks of their own, and others" \
+	"$(grep -cE ' [0-9.]+ [KMG]iB +[0-9.]+ [KMG]iB$' $work/stdout)" 3
+sed 's/^/    /' $work/stdout
+
 thinark_exits "a job nobody knows" 2 run no-such-job
 docker_works
 leak_check_begin

@@ -60,11 +60,20 @@ thinark_exits "--to and --into" 2 restore web/latest --to /srv/x --into web
 thinark_exits "rollback of nothing" 10 rollback web
 leak_check_end "refused"
 docker stop -t 1 web >/dev/null
+# A limit is 90 % at most, so more than a tenth of the pool has to be in use: one page in each block will do.
+used() { dmsetup status "$pool" | awk '{ print $6 }'; }
+status=$(used)
+dmsetup message "$pool" 0 "create_thin 9000400" &&
+	dmsetup create filler --table "0 $(dmsetup table "$pool" | awk '{ print $2 }') thin /dev/mapper/$pool 9000400" &&
+	perl -e 'open(F, "+<", "/dev/mapper/filler") or die;
+		for (1 .. $ARGV[0]) { sysseek(F, $_ * $ARGV[1], 0) && syswrite(F, "x" x 4096) or die $! }' \
+		$((${status#*/} / 10)) $((512 * $(dmsetup table "$pool" | awk '{ print $6 }'))) &&
+	sync /dev/mapper/filler && dmsetup remove --retry filler || give_up "a tenth of the pool"
 leak_check_begin
 thinark_exits "a path that is not there" 10 restore web/latest /etc/nothing --into web
-sed -i '1i pool_min_free_data: 99%' $work/thinark.yaml
+sed -i '1i pool_min_free_data: 90%' $work/thinark.yaml
 thinark_exits "the pool's limits" 20 restore web/latest --into web
-status=$(dmsetup status "$pool" | awk '{ print $6 }')
+status=$(used)
 sed -i "1s/.*/pool_min_free_data: $((100 - 100 * ${status%/*} / ${status#*/} - 1))%/" $work/thinark.yaml
 thinark_exits "a pool without room" 20 restore web/latest --into web
 check "the message says what is missing" grep -q 'may have to be written' $work/stderr
@@ -73,6 +82,7 @@ thinark_exits "mount" 0 mount --rw web /mnt/web
 thinark_exits "into a mounted one" 3 restore web/latest --into web
 thinark_exits "umount" 0 umount /mnt/web
 leak_check_end "refused, too"
+dmsetup message "$pool" 0 "delete 9000400" || not_ok "the filler goes away"
 
 # -- all of it -----------------------------------------------------------------------------------------------
 leak_check_begin
