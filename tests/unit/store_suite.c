@@ -27,7 +27,7 @@ int suite_setup(void **state)
 		return -1;
 	(void)strcpy(f->root, "/tmp/test-store-XXXXXX");
 	*state = f;
-	(void)alarm(50); /* a store that opens a fifo would wait for ever */
+	(void)alarm(200); /* a store that opens a fifo would wait for ever */
 	return mkdtemp(f->root) ? 0 : -1;
 }
 

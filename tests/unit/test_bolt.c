@@ -484,7 +484,7 @@ static void commit(int fd, uint64_t t)
 
 static _Noreturn void write_for_ever(int fd)
 {
-	(void)alarm(60);
+	(void)alarm(200);
 	for (uint64_t t = 3;; t++) {
 		commit(fd, t);
 		if (t % 4 == 0)
@@ -511,7 +511,8 @@ static void a_copy_is_of_one_transaction(void **state)
 	assert_true(writer >= 0);
 	if (writer == 0)
 		write_for_ever(fd);
-	for (size_t i = 0; i < 400 && good < 200; i++) {
+	/* A busy machine may stop the writer, or us, for long: only what was seen ends it. */
+	while (good < 200 || transactions < 20) {
 		AUTO_BOLT b = {0};
 		struct err e = {0};
 		struct bolt_bucket top, in;
@@ -538,8 +539,6 @@ static void a_copy_is_of_one_transaction(void **state)
 	assert_int_equal(waitpid(writer, NULL, 0), writer);
 	print_message(
 		"%zu copies of %zu transactions, %zu times too busy\n", good, transactions, busy);
-	assert_true(good >= 200);
-	assert_true(transactions >= 20);
 }
 
 int main(void)
