@@ -53,6 +53,15 @@ struct index {
 	uint64_t tar_bytes; /* of the end record */
 	uint64_t want_entries, want_frames;
 	bool ended; /* the end record was seen */
+	/*
+	 * Set before reading: only the entries of this path are looked at and kept, the others
+	 * counted; borrowed.  NULL: all.
+	 */
+	const char *only;
+	size_t seen;      /* entries read, kept or not */
+	size_t misplaced; /* number of the first that begins before another's end, from 1; 0: none
+			   */
+	uint64_t last_end;
 };
 
 /* Encoding: a part is begun, filled with records, and complete at any time. */

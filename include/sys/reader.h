@@ -21,6 +21,8 @@ struct reader {
 
 /* fd: the .tar.zst, borrowed.  r must not be moved. */
 int reader_open(int fd, unsigned threads, struct reader *r, struct err *e);
+/* The same for one path, which is borrowed: of the index only its entries are kept. */
+int reader_open_path(int fd, const char *path, struct reader *r, struct err *e);
 void reader_close(struct reader *r);
 /* As tar_next: 1, 0 at the end, or an error; after one of kind ERR_DAMAGED see reader_resume. */
 int reader_next(struct reader *r, struct tar_member *m, struct err *e);

@@ -199,13 +199,12 @@ static int ls_entry(void *arg, const struct index_entry *x)
 	return 0;
 }
 
-static int open_reader(const struct read_options *o, const char *arg, struct found_archive *a,
-	struct reader *r, struct err *e)
+/* only: the one path that is wanted; NULL: all */
+static int open_reader(const struct read_options *o, const struct found_archive *a,
+	const char *only, struct reader *r, struct err *e)
 {
-	int rc = find_archive(o, arg, a, e);
+	int rc = only ? reader_open_path(a->fd, only, r, e) : reader_open(a->fd, 0, r, e);
 
-	if (rc == 0)
-		rc = reader_open(a->fd, 0, r, e);
 	if (rc == 0 && r->index_problem.code && r->index_problem.code != -ENOENT)
 		report_problem(o, a->name, NULL, r->index_problem.text);
 	return rc;
@@ -227,7 +226,9 @@ int run_ls(const struct read_options *o)
 	if (rc < 0)
 		(void)err_set(&e, bad ? ERR_USAGE : ERR_FATAL, rc, "no path of an archive");
 	if (rc == 0)
-		rc = open_reader(o, o->args[0], &a, &r, &e);
+		rc = find_archive(o, o->args[0], &a, &e);
+	if (rc == 0)
+		rc = open_reader(o, &a, NULL, &r, &e);
 	if (rc == 0)
 		rc = each(&r, ls_entry, &l, &e);
 	int code = rc < 0 ? report_failure(o, bad ? bad : o->args[0], &e) : EXIT_GOOD;
@@ -301,54 +302,62 @@ static int cat_member(struct reader *r, const struct tar_member *m, struct err *
 	return rc;
 }
 
-static int cat_path(struct reader *r, const char *path, struct err *e)
+/* *ret: the path to go on with, if this one is a hard link; owned. */
+static int cat_path(const struct read_options *o, const struct found_archive *a, const char *path,
+	char **ret, struct err *e)
 {
-	AUTO_FREE char *name = strdup(path);
+	struct search s = {.path = path};
+	struct reader r = {0};
+	struct tar_member m = {0};
+	int rc = open_reader(o, a, path, &r, e);
 
-	/* A hard link leads to an earlier member, so one more step is enough. */
-	for (int step = 0; name && step < 2; step++) {
-		struct search s = {.path = name};
-		struct tar_member m;
-		int rc = each(r, search_entry, &s, e);
-
-		if (rc < 0)
-			return rc;
-		if (!s.is_found)
-			return err_set(e, ERR_NOTHING, -ENOENT, "not in the archive");
-		rc = reader_at(r, &s.last, &m, e);
-		if (rc < 0)
-			return rc;
-		if (!m.hardlink)
-			rc = cat_member(r, &m, e);
-		free(name);
-		name = m.hardlink ? TAKE_PTR(m.link) : NULL;
-		tar_member_done(&m);
-		if (rc < 0 || !name)
-			return rc;
-		(void)tar_path_clean(name);
+	if (rc == 0)
+		rc = each(&r, search_entry, &s, e);
+	if (rc == 0 && !s.is_found)
+		rc = err_set(e, ERR_NOTHING, -ENOENT, "not in the archive");
+	if (rc == 0)
+		rc = reader_at(&r, &s.last, &m, e);
+	if (rc == 0 && m.hardlink) {
+		*ret = TAKE_PTR(m.link);
+		(void)tar_path_clean(*ret);
+	} else if (rc == 0) {
+		rc = cat_member(&r, &m, e);
 	}
-	return name ? err_set(e, ERR_DAMAGED, -ELOOP, "a hard link to a hard link")
-		    : err_sys(e, ERR_FATAL, -ENOMEM, "cat");
+	tar_member_done(&m);
+	reader_close(&r);
+	return rc;
+}
+
+/* A hard link leads to an earlier member, so one more step is enough. */
+static int cat(const struct read_options *o, const struct found_archive *a, const char *path,
+	struct err *e)
+{
+	AUTO_FREE char *first = NULL;
+	AUTO_FREE char *again = NULL;
+	int rc = cat_path(o, a, path, &first, e);
+
+	if (rc == 0 && first)
+		rc = cat_path(o, a, first, &again, e);
+	return rc == 0 && again ? err_set(e, ERR_DAMAGED, -ELOOP, "a hard link to a hard link")
+				: rc;
 }
 
 int run_cat(const struct read_options *o)
 {
 	AUTO_FOUND a = {.fd = -1};
-	struct reader r = {0};
 	struct err e = {0};
 	const char *bad = NULL;
 	char **paths = clean_paths(o->args + 1, 1, &bad);
 
 	stop_init();
-	int rc = paths ? open_reader(o, o->args[0], &a, &r, &e)
+	int rc = paths ? find_archive(o, o->args[0], &a, &e)
 		       : err_set(&e, ERR_USAGE, -EINVAL, "no path of an archive");
 	if (rc == 0) {
-		rc = cat_path(&r, paths[0], &e);
+		rc = cat(o, &a, paths[0], &e);
 		if (rc < 0)
 			(void)err_add(&e, "%s", paths[0]);
 	}
 	int code = rc < 0 ? report_failure(o, o->args[0], &e) : EXIT_GOOD;
 	clean_paths_done(paths, 1);
-	reader_close(&r);
 	return code;
 }

@@ -253,14 +253,35 @@ static int grow(void **items, size_t count, size_t *cap, size_t size)
 	return 0;
 }
 
+/* What is behind its path is not looked at. */
+static bool is_of_another(struct in in, const char *path)
+{
+	size_t len = 0;
+
+	(void)get_up_to(&in, 255);
+	const char *own = get_text(&in, &len);
+	return own && (strncmp(path, own, len) != 0 || path[len] != '\0');
+}
+
+static void account(struct index *x, const struct index_entry *entry)
+{
+	if (entry->header < x->last_end && !x->misplaced)
+		x->misplaced = x->seen;
+	x->last_end = entry->end;
+}
+
 static int add_entry(struct in *in, struct index *x)
 {
 	struct index_entry entry;
 	const char *path = NULL, *link = NULL;
 	size_t path_len = 0, link_len = 0;
 
+	x->seen++;
+	if (x->only && is_of_another(*in, x->only))
+		return 0;
 	if (!get_entry(in, &entry, &path, &path_len, &link, &link_len))
 		return -EBADMSG;
+	account(x, &entry);
 	if (grow((void **)&x->entries, x->count, &x->cap, sizeof(*x->entries)) < 0)
 		return -ENOMEM;
 	char *text = malloc(path_len + link_len + 2);
@@ -349,19 +370,15 @@ int index_part_read(const void *part, size_t len, struct index *ret, struct err 
 
 int index_check(const struct index *x, struct err *e)
 {
-	uint64_t at = 0;
-
-	if (!x->ended || x->want_entries != x->count || x->want_frames != x->frame_count)
+	if (!x->ended || x->want_entries != x->seen || x->want_frames != x->frame_count)
 		return err_set(e, ERR_DAMAGED, -EBADMSG,
 			"index: %zu entries and %zu frames found, %" PRIu64 " and %" PRIu64
 			" expected",
-			x->count, x->frame_count, x->want_entries, x->want_frames);
-	for (size_t i = 0; i < x->count; i++) {
-		if (x->entries[i].header < at || x->entries[i].end > x->tar_bytes)
-			return err_set(e, ERR_DAMAGED, -EBADMSG,
-				"index: entry %zu lies outside its place", i);
-		at = x->entries[i].end;
-	}
+			x->seen, x->frame_count, x->want_entries, x->want_frames);
+	/* In order, the last one ends behind all others. */
+	if (x->misplaced || x->last_end > x->tar_bytes)
+		return err_set(e, ERR_DAMAGED, -EBADMSG, "index: entry %zu lies outside its place",
+			(x->misplaced ? x->misplaced : x->seen) - 1);
 	return 0;
 }
 

@@ -10,9 +10,9 @@ static ssize_t read_stream(void *state, uint64_t at, void *to, size_t len, struc
 	return unframe_read(state, at, to, len, e);
 }
 
-int reader_open(int fd, unsigned threads, struct reader *r, struct err *e)
+static int open_for(int fd, unsigned threads, const char *path, struct reader *r, struct err *e)
 {
-	*r = (struct reader){0};
+	*r = (struct reader){.index.only = path};
 	int rc = unframe_open(fd, threads, &r->stream, e);
 
 	if (rc < 0)
@@ -26,6 +26,16 @@ int reader_open(int fd, unsigned threads, struct reader *r, struct err *e)
 		return rc;
 	}
 	return 0;
+}
+
+int reader_open(int fd, unsigned threads, struct reader *r, struct err *e)
+{
+	return open_for(fd, threads, NULL, r, e);
+}
+
+int reader_open_path(int fd, const char *path, struct reader *r, struct err *e)
+{
+	return open_for(fd, 0, path, r, e);
 }
 
 void reader_close(struct reader *r)

@@ -75,6 +75,50 @@ static void test_index(void **state)
 	assert_true(cut > 100);
 }
 
+/* Of many entries one path: the last of two that have it, and nothing of the others is kept. */
+static void test_index_of_one(void **state)
+{
+	static const char *const paths[] = {"a", "a/b", "a/bc", "a", "a/b"};
+	AUTO_STRBUF part = {0};
+	struct err e = {0};
+
+	(void)state;
+	index_part_begin(&part);
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		struct index_entry one = rich;
+
+		one.path = paths[i];
+		one.header = one.data = 1024 * i;
+		one.end = 1024 * (i + 1);
+		index_put_entry(&part, &one);
+	}
+	index_put_end(&part, ARRAY_LEN(paths), 0, 1024 * ARRAY_LEN(paths));
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		struct index x = {.only = paths[i]};
+
+		assert_int_equal(index_part_read(part.data, part.len, &x, &e), 0);
+		assert_int_equal(index_check(&x, &e), 0);
+		assert_int_equal(x.seen, ARRAY_LEN(paths));
+		assert_int_equal(x.count, i == 2 ? 1 : 2);
+		for (size_t k = 0; k < x.count; k++)
+			assert_string_equal(x.entries[k].path, paths[i]);
+		index_done(&x);
+	}
+	struct index none = {.only = "a/"};
+	assert_int_equal(index_part_read(part.data, part.len, &none, &e), 0);
+	assert_int_equal(none.count, 0);
+	index_done(&none);
+	/* One that begins before another's end. */
+	struct index twice = {0};
+	assert_int_equal(index_part_read(part.data, part.len, &twice, &e), 0);
+	twice.ended = false;
+	assert_int_equal(index_part_read(part.data, part.len, &twice, &e), 0);
+	twice.want_entries = twice.seen;
+	assert_int_equal(index_check(&twice, &e), -EBADMSG);
+	assert_non_null(strstr(e.text, "entry 5 lies outside its place"));
+	index_done(&twice);
+}
+
 static void test_index_later(void **state)
 {
 	/* Kind 9, which nobody knows, and an entry with bytes behind its fields. */
@@ -227,6 +271,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_index),
+		cmocka_unit_test(test_index_of_one),
 		cmocka_unit_test(test_index_later),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_select),
