@@ -127,6 +127,19 @@ int snap_drop_entry(const struct pool *pool, const struct ledger_entry *x, struc
 	return r < 0 ? r : paused;
 }
 
+/* Nothing else may become the container. */
+static int check_safety(const struct pool *pool, const struct ledger_entry *x, struct err *e)
+{
+	enum pool_match match = POOL_ABSENT;
+	int r = pool_match(pool, x->thin_id, &x->mark, &match, e);
+
+	if (r == 0 && match != POOL_SAME)
+		r = err_set(e, ERR_SOURCE, -ENOENT,
+			"thin %" PRIu32 " of pool '%s' is not its safety snapshot (any more)",
+			x->thin_id, pool->name);
+	return r;
+}
+
 int snap_end_rollback(const struct pool *pool, const struct ledger_entry *x, struct err *e)
 {
 	char message[48];
@@ -134,6 +147,9 @@ int snap_end_rollback(const struct pool *pool, const struct ledger_entry *x, str
 
 	if (r)
 		return r < 0 ? r : 0;
+	r = check_safety(pool, x, e);
+	if (r < 0)
+		return r;
 	(void)snprintf(message, sizeof(message), "create_snap %" PRIu32 " %" PRIu32, x->origin_id,
 		x->thin_id);
 	r = dmdev_message(pool->name, message, e);
@@ -148,14 +164,9 @@ int snap_end_rollback(const struct pool *pool, const struct ledger_entry *x, str
 
 int snap_roll_back(const struct pool *pool, const struct ledger_entry *x, struct err *e)
 {
-	enum pool_match match = POOL_ABSENT;
 	struct pool_status s;
-	int r = pool_match(pool, x->thin_id, &x->mark, &match, e);
+	int r = check_safety(pool, x, e);
 
-	if (r == 0 && match != POOL_SAME)
-		r = err_set(e, ERR_SOURCE, -ENOENT,
-			"thin %" PRIu32 " of pool '%s' is not its safety snapshot (any more)",
-			x->thin_id, pool->name);
 	if (r == 0)
 		r = pool_status(pool, &s, e);
 	if (r == 0 && (s.mode == POOL_RO || s.mode == POOL_FAIL || s.needs_check))
